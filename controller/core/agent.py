@@ -1,0 +1,65 @@
+"""A call that is for an agent: whom it wants, and what it is once somebody is assigned.
+
+``vars["agent_wanted"]`` says which leg is the agent's and which agent that must be (none: whoever of the queue is idle
+longest); from the assignment on ``vars`` holds the leg's number and ``agent_id``.  It happens before the call starts, so no
+phone rings for a call without an agent.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from controller.core import events as ev
+from controller.core.call import Call, CallStatus
+from controller.core.draft import Draft
+
+WANTED, AGENT = "agent_wanted", "agent_id"
+
+
+AgentState = Literal["on_duty", "busy", "away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Somebody who takes calls on the phone ``number``.  ``state``: what they said; ``call``: the one they are assigned to."""
+
+    id: str
+    tenant: str
+    name: str = field(repr=False)
+    number: str = field(repr=False)
+    state: AgentState
+    call: str | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The leg that an agent is to be, and the agent's id; None: any of the queue."""
+
+    leg: str
+    agent: str | None
+
+
+def wanted(call: Call) -> Wanted | None:
+    """Whom a call still waits for."""
+    found = call.vars.get(WANTED)
+    if found is None or AGENT in call.vars:
+        return None
+    return Wanted(str(found["leg"]), found.get("agent"))
+
+
+def on_assigned(draft: Draft, event: ev.Assigned) -> None:
+    """An agent is there: the call may begin.  One that has an agent already keeps it."""
+    call = draft.call
+    want = wanted(call)
+    if want is None or call.status is not CallStatus.queued:
+        return
+    draft.change(vars={**call.vars, want.leg: event.number, AGENT: event.agent})
+    draft.tell("agent.state", {"agent_id": "agt_" + event.agent, "name": event.name, "state": "busy", "leg": want.leg})
+
+
+def unassigned(call: Call) -> dict[str, object]:
+    """The variables of another attempt of this call: it waits for an agent anew."""
+    if WANTED not in call.vars:
+        return dict(call.vars)
+    gone = (AGENT, call.vars[WANTED]["leg"])
+    return {name: value for name, value in call.vars.items() if name not in gone}
