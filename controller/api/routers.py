@@ -1,0 +1,34 @@
+"""All routers, in the order in which the interface is described."""
+
+from controller.api.routes import (
+    agents,
+    audit,
+    bindings,
+    callbacks,
+    calls,
+    cdrs,
+    docs,
+    flows,
+    health,
+    keys,
+    lists,
+    live,
+    media,
+    memories,
+    nodes,
+    numbers,
+    oauth,
+    policy,
+    pools,
+    recordings,
+    tenants,
+    webhooks,
+)
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, pools, bindings, agents, lists, policy,
+        flows, nodes, tenants, keys, oauth, audit, live, health, docs,
+    )
+)  # fmt: skip

@@ -1,0 +1,197 @@
+"""``/v1/calls``: every call, whatever it came from; its timeline; and what may be done to it while it lives."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import BeforeValidator, Field
+from starlette.responses import Response
+
+from controller.api.fields import E164, In, Prompt, Reference
+from controller.api.finding import find_call
+from controller.api.here import ActOnCalls, ReadCalls
+from controller.api.house import House
+from controller.api.paging import Cursor, Limit, PageOut, PageQuery, PeriodQuery, page
+from controller.api.policing import DIALLING, permit
+from controller.api.problems import Problem, documented
+from controller.api.requests import Json, Route
+from controller.api.shapes import CallOut, EventOut, Kind, Status
+from controller.api.views import call_view
+from controller.core.call import Call, Disposition
+from controller.envelope import envelope
+from controller.services.inbox import Busy
+from controller.services.scheduler import NoRoute
+from controller.store.rows import CallFilter
+
+router = APIRouter(prefix="/v1/calls", tags=["calls"], route_class=Route)
+
+ENDED = "the call is over"
+
+
+def with_plus(text: Any) -> Any:
+    """In a query `+` means a space; who forgot to write `%2B` means a plus."""
+    return "+" + text[1:] if isinstance(text, str) and text.startswith(" ") else text
+
+
+class FilterQuery(PeriodQuery):
+    """How a list of calls or their records can be narrowed."""
+
+    number: Annotated[E164, BeforeValidator(with_plus)] | None = Field(None, description="Caller or callee.")
+    reference: Reference | None = None
+    disposition: Disposition | None = None
+    binding_id: Cursor | None = None
+
+    def where(self, kind: str | None, status: str | None) -> CallFilter:
+        """What the store is asked."""
+        return CallFilter(
+            kind=kind,
+            status=status,
+            disposition=self.disposition,
+            reference=self.reference,
+            binding=self.binding_id,
+            number=self.number,
+            since=self.since(),
+            until=self.until(),
+        )
+
+
+class CallsQuery(FilterQuery):
+    """The same with the status."""
+
+    status: Status | Literal["live"] | None = Field(None, description="`live`: started and not ended.")
+
+
+class AllCallsQuery(CallsQuery):
+    """The same for calls of every kind."""
+
+    kind: Kind | None = None
+
+
+async def list_calls(house: House, tenant: str, query: CallsQuery, kind: str | None) -> Response:
+    """A page of calls, as they are in the database: behind the truth by a moment at most."""
+    where = query.where(kind, query.status)
+    found = await house.database.calls.list(tenant, where, query.limit, query.bare_after())
+    return page(found.items, "call_", found.next, lambda call: call_view(call, house.desk.position(call.id)))
+
+
+@router.get("", response_model=PageOut[CallOut], responses=documented())
+async def listing(query: Annotated[AllCallsQuery, Query()], asked: ReadCalls) -> Response:
+    """Calls, the newest first."""
+    return await list_calls(asked.house, asked.tenant, query, query.kind)
+
+
+@router.get("/{call_id}", response_model=CallOut, responses=documented("not_found"))
+async def show(call_id: str, asked: ReadCalls) -> Response:
+    """One call as it is now."""
+    call = await find_call(asked.house, asked.tenant, call_id)
+    return Json(call_view(call, asked.house.desk.position(call.id)))
+
+
+class EventsQuery(PageQuery):
+    """A timeline is read forward: `after` is the `next` of the page before."""
+
+    limit: Limit = 200
+
+
+@router.get("/{call_id}/events", response_model=PageOut[EventOut], responses=documented("not_found"))
+async def events(call_id: str, query: Annotated[EventsQuery, Query()], asked: ReadCalls) -> Response:
+    """What happened to a call, from the first event on."""
+    call = await find_call(asked.house, asked.tenant, call_id)
+    facts = await asked.house.database.calls.facts(asked.tenant, call.id, _sequence(call, query.after), query.limit + 1)
+    shown = facts[: query.limit]
+    following = shown[-1].id if len(facts) > query.limit else None
+    return page(shown, "evt_", following, lambda fact: envelope(fact, call.reference, call.metadata))
+
+
+def _sequence(call: Call, after: str | None) -> int:
+    """The sequence number in a cursor, which is the id of the last event seen."""
+    if after is None:
+        return 0
+    number = after.removeprefix("evt_" + call.id)
+    if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        raise Problem("invalid_request", "give the `next` of this timeline's page before", "after")
+    return int(number)
+
+
+# --- actions
+
+
+class Hangup(In):
+    """End the call."""
+
+    action: Literal["hangup"]
+
+
+class Muting(In):
+    """What this leg says is not passed on, or is again."""
+
+    action: Literal["mute", "unmute"]
+    leg: Literal["caller", "callee"] = "caller"
+
+
+class Play(In):
+    """Play prompts to one leg; the other does not hear them."""
+
+    action: Literal["play"]
+    leg: Literal["caller", "callee"] = "caller"
+    prompts: Annotated[list[Prompt], Field(min_length=1, max_length=10)]
+
+
+class Recording(In):
+    """Start, pause, go on with, or stop recording."""
+
+    action: Literal["record", "pause_recording", "resume_recording", "stop_recording"]
+
+
+class Transfer(In):
+    """Keep the caller, let the other side go, and connect the caller to another number, which sees `display`."""
+
+    action: Literal["transfer"]
+    to: E164
+    display: E164
+
+
+Action = Annotated[Hangup | Muting | Play | Recording | Transfer, Field(discriminator="action")]
+
+
+@router.post(
+    "/{call_id}/actions",
+    status_code=202,
+    response_model=CallOut,
+    responses=documented(
+        "not_found", "not_possible_now", "invalid_number", *DIALLING, "rate_limited", "suspended", "idempotency_conflict",
+        "idempotency_in_flight",
+    ),
+)  # fmt: skip
+async def act(call_id: str, action: Action, asked: ActOnCalls) -> Response:
+    """Act on a live call.  The answer is the call; what comes of it is told by events."""
+    call = await find_call(asked.house, asked.tenant, call_id)
+    if isinstance(action, Transfer):
+        await permit(asked.house, partial(_check_transfer, asked.house, call, action))
+
+    async def carry_out() -> bytes:
+        await _carry_out(asked.house, call, action)
+        return msgspec.json.encode(call_view(asked.house.desk.live_call(call.id) or call))
+
+    return await asked.once.around(202, carry_out) if asked.once else Json(await carry_out(), 202)
+
+
+def _check_transfer(house: House, call: Call, new: Transfer) -> None:
+    others = tuple(leg.number for leg in call.legs[:1])
+    house.policy.check_leg(call, "transfer", new.to, new.display, others, param="to", display_param="display")
+
+
+async def _carry_out(house: House, call: Call, action: Action) -> None:
+    """Raises Problem when it is not possible."""
+    args = action.model_dump(exclude={"action", "leg"})
+    try:
+        refused = await house.desk.act(call.id, action.action, getattr(action, "leg", ""), args)
+    except KeyError:
+        refused = ENDED
+    except NoRoute:
+        raise Problem("destination_blocked", "no trunk leads to this number from the call's PBX", "to") from None
+    except Busy:
+        raise Problem("rate_limited", "too much is asked of this call at once", headers={"Retry-After": "1"}) from None
+    if refused is not None:
+        raise Problem("not_possible_now", refused)
