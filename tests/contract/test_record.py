@@ -1,0 +1,129 @@
+"""Recording: in stereo, begun by the PBX, from the bridge on."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+
+from controller.config import Settings
+from controller.core import events as ev
+from controller.core.verbs import PauseRecord, Record, StopRecord
+from controller.lab.phones.ear import Sound
+from controller.lab.wav import tones_of
+from tests.contract.node import Node, Talk
+from tests.lab.far_end import A, B, unsaid, whole
+
+BYTES_PER_S = 2 * 2 * 8000
+
+
+def _raw(settings: Settings, recording: str) -> Path:
+    return settings.nodes[0].spool / f"{recording}.raw"
+
+
+def _length(path: Path) -> float:
+    return path.stat().st_size / BYTES_PER_S
+
+
+def _tones(node: Node, path: Path) -> list[list[Sound]]:
+    """What each channel holds: the two phones' tones, and those of prompts."""
+    known = sorted({node.lab.tone(A), node.lab.tone(B), *node.lab.description["prompts"].values()})
+    sides = np.fromfile(path, "<i2").reshape(-1, 2).T
+    return [whole(tones_of(side, known)) for side in sides]
+
+
+async def _check_length(talk: Talk, path: Path, legs: tuple[str, str] = (A, B)) -> None:
+    """A recording is as long as the bridge, but for what the phones never said."""
+    ended = next(e for e in talk.node.said if isinstance(e, ev.LegEnded) and e.leg == talk.far)
+    assert ended.bridged_at is not None
+    lacks = (ended.at - ended.bridged_at) / 1000 - _length(path)
+    assert -0.5 < lacks < 0.5 + unsaid(*[await talk.over(number) for number in legs])
+
+
+async def _talk_for(node: Node, talk: Talk, seconds: float) -> None:
+    """Until the near phone has heard the far one for so long."""
+    tone = node.lab.tone(B)
+    await talk.seen(A, lambda call: sum(s["end"] - s["begin"] for s in call["heard"] if s["hz"] == tone) > seconds)
+
+
+async def test_a_recording_holds_one_party_per_channel_from_the_bridge_on(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    recording = f"{talk.id}0002"
+    await talk.bridged(A, B, record=recording, notice="recorded", notice_to="both", announce=("connecting",))
+    await _talk_for(node, talk, 1.5)
+    await talk.end(talk.near, talk.far)
+    path = _raw(settings, recording)
+    left, right = _tones(node, path)
+    assert [sound.hz for sound in left] == [node.lab.tone(A)], "left: what the near leg said; no notice, no announcement"
+    assert [sound.hz for sound in right] == [node.lab.tone(B)], "right: what it heard"
+    await _check_length(talk, path)
+
+
+async def test_a_call_without_recording_leaves_no_file(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    await talk.bridged(A, B)
+    await talk.end(talk.near, talk.far)
+    assert not [path for path in settings.nodes[0].spool.iterdir() if path.name.startswith(talk.id)]
+
+
+async def test_a_call_that_is_not_answered_leaves_no_sound(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    recording = f"{talk.id}0002"
+    await talk.hold(A)
+    connect = await talk.connect(node.lab.number("busy"), record=recording)
+    await node.expect(ev.VerbDone, talk.near, verb=connect.id)
+    await talk.end()
+    path = _raw(settings, recording)
+    assert not path.exists() or path.stat().st_size == 0
+
+
+async def test_the_recording_ends_with_the_bridge(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    recording = f"{talk.id}0002"
+    connect = await talk.bridged(A, node.lab.number("hangup_early"), record=recording)
+    await node.expect(ev.VerbDone, talk.near, verb=connect.id)
+    size = _raw(settings, recording).stat().st_size
+    await node.expect(ev.LegEnded, talk.far)
+    await _check_length(talk, _raw(settings, recording), (node.lab.number("hangup_early"),))
+    await talk.connect(B, far=f"{talk.id}03")
+    await node.expect(ev.LegsJoined, talk.near, other=f"{talk.id}03")
+    await _talk_for(node, talk, 0.5)
+    await talk.end(talk.near, f"{talk.id}03")
+    assert _raw(settings, recording).stat().st_size == size
+
+
+async def test_a_pause_is_silence_on_both_sides_and_takes_its_time(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    recording = f"{talk.id}0002"
+    await talk.bridged(A, B, record=recording)
+    await _talk_for(node, talk, 1.0)
+    await talk.do(PauseRecord, talk.near, recording=recording, on=True)
+    begin = time.monotonic()
+    await asyncio.sleep(1.0)  # the pause itself
+    await talk.do(PauseRecord, talk.near, recording=recording, on=False)
+    paused = time.monotonic() - begin
+    await asyncio.sleep(1.0)  # what is recorded after it
+    await talk.end(talk.near, talk.far)
+    path = _raw(settings, recording)
+    for side, hz in zip(_tones(node, path), (node.lab.tone(A), node.lab.tone(B)), strict=True):
+        assert [sound.hz for sound in side] == [hz, hz]
+        assert abs(side[1].begin - side[0].end - paused) < 0.5 + unsaid(await talk.over(A))
+    await _check_length(talk, path)
+
+
+async def test_a_recording_may_begin_and_end_in_mid_call(node: Node, settings: Settings) -> None:
+    talk = node.talk()
+    await talk.bridged(A, B)
+    await _talk_for(node, talk, 0.5)
+    recording = talk.verb_id()
+    record = Record(recording, talk.near, recording=recording)
+    await node.pbx.do(record)
+    await node.pbx.do(record)  # the same verb again begins nothing again
+    await _talk_for(node, talk, 1.5)
+    await talk.do(StopRecord, talk.near, recording=recording)
+    length = _length(_raw(settings, recording))
+    await _talk_for(node, talk, 2.5)
+    await talk.end(talk.near, talk.far)
+    path = _raw(settings, recording)
+    assert _length(path) - length < 0.5
+    assert [[sound.hz for sound in side] for side in _tones(node, path)] == [[node.lab.tone(A)], [node.lab.tone(B)]]

@@ -1,0 +1,1 @@
+"""The engine alone: no PBX, no database, no clock."""

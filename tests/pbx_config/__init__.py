@@ -1,0 +1,1 @@
+"""The rendered configuration of each PBX."""
