@@ -102,6 +102,7 @@ def _connect_verb(draft: Draft, node: Node, verb_id: str, near: Leg, far: Leg, r
         warn=_text(draft, node, "warn"),
         warn_s=_seconds(draft, node, "warn_before", 60),
         warn_to=_one_of(draft, args.get("warn_to"), PARTIES),
+        closes=node.after("parted") == END,
     )
 
 

@@ -50,7 +50,9 @@ class Connect(Verb):
     ``wait``: what ``leg`` hears meanwhile.  ``announce``: prompts to the far leg before the bridge.  ``notice``: the prompt
     that says the call is recorded, and ``notice_to`` whom.  ``record``: id of the recording (empty: none), kept from the
     bridge on to its end.  ``limit_s``: longest bridge; ``warn_s`` before its end ``warn_to`` hear the prompt ``warn``.
-    Ends by VerbDone: ``parted`` after a bridge, otherwise ``unanswered``; the far leg's LegEnded tells why."""
+    ``closes``: after a bridge ``leg`` is not held again but hung up at once by the PBX itself.
+    Ends by VerbDone: ``parted`` after a bridge, otherwise ``unanswered``; the far leg's LegEnded tells why.  One that closes ends
+    by ``leg``'s own LegEnded after a bridge."""
 
     rings: ClassVar[bool] = True
 
@@ -68,6 +70,7 @@ class Connect(Verb):
     warn: str = ""
     warn_s: int = 0
     warn_to: Notice = "none"
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def test_a_callback_that_goes_well_asks_for_these_verbs() -> None:
             warn="last-minute",
             warn_s=60,
             warn_to="none",
+            closes=True,
         ),
         Hangup(CALL + "0004", A),
     ]

@@ -147,8 +147,8 @@ def connect(verb: Connect, prompts: Path) -> str:
     )
     target = f"{_number(verb.number)}@{_trunk(verb.trunk)}"
     recording = _verb(verb.record) if verb.record else ""
-    joined = "" if up else "joined"
-    args = (verb_id, target, _number(verb.display), str(verb.ring_s), options, recording, joined, *warning)
+    joined, then = "" if up else "joined", "end" if verb.closes else ""
+    args = (verb_id, target, _number(verb.display), str(verb.ring_s), options, recording, joined, then, *warning)
     return _gosub("patchbay-connect", "|".join(args), entry="warn" if warning else "s")
 
 

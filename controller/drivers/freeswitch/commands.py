@@ -58,7 +58,7 @@ def originate(verb: Dial) -> str:
     every = {**_shown(verb.display), "origination_uuid": _leg(verb.leg), "ignore_early_media": "true"}
     variables = _variables({**every, "originate_timeout": str(ring_s + LONGEST_SAY_S)})
     endpoint = _endpoint(ring_s, verb.trunk, verb.number)
-    then = "'&execute_extension(hold XML patchbay)'"
+    then = "'&execute_extension(fresh XML patchbay)'"
     return _checked(f"bgapi originate {{{variables}}}{endpoint} {then}", f"Job-UUID: {_verb(verb.id)}")
 
 
@@ -95,6 +95,11 @@ def name(uuid: str, leg: str) -> str:
 def ring(leg: str) -> str:
     """Let the caller's phone ring (180)."""
     return _api("uuid_ring_ready", _leg(leg))
+
+
+def keep(leg: str) -> str:
+    """A leg whose Connect closes is held after its bridge all the same."""
+    return _api("uuid_setvar", _leg(leg), "hangup_after_bridge", "false")
 
 
 def mute(leg: str, on: bool) -> str:
@@ -154,26 +159,33 @@ def connect(verb: Connect, silent: bool = False) -> str:
         "origination_uuid": far,
         "PB_PEER": _leg(verb.leg),
         "PB_STEP": verb_id,
+        "api_hangup_hook": f"sched_del {verb_id}",
         "bridge_early_media": "true" if early else "false",
         "ignore_early_media": "false" if early else "true",
         "originate_timeout": str(ring_s + LONGEST_SAY_S),
     }
+    if up := _up(verb):
+        every |= {"group_confirm_key": "exec", "group_confirm_cancel_timeout": "true"}
+        every |= {"group_confirm_file": f"execute_extension {up} XML patchbay"}
     recording = _verb(verb.record) if verb.record else ""
+    limit_s, closes = _positive(verb.limit_s), "true" if verb.closes else "false"
+    limit = f"{limit_s * 1000}~{limit_s - 1}"  # the scheduler strikes within a second, so it is set that much early
     endpoint = _endpoint(ring_s, verb.trunk, verb.number)
-    parts = ("connect", verb_id, far, verb.wait, recording, _up(verb), _variables(every), endpoint)
+    parts = ("connect", verb_id, far, verb.wait, recording, closes, limit, _variables(every), endpoint)
     # without event-lock: the notice to this leg arrives while it waits for the far one
     return _macro(verb.leg, ";".join(parts), silent, lock=False)
 
 
 def _up(verb: Connect) -> str:
-    """What the far leg does once it has answered."""
+    """What the far leg does once it has answered; empty where it is bridged at once."""
     limit_s = _positive(verb.limit_s)
     notice = _both(verb.notice, verb.notice_to)
     warning = _both(verb.warn, verb.warn_to)
     left_s = min(_positive(verb.warn_s), limit_s // 2) if verb.warn else 0  # a short bridge is warned at its half
     say = _files(verb.announce) if verb.announce else ""
-    times = (limit_s * 1000, limit_s - 1, limit_s - left_s)
-    return "~".join(("up", verb.id, verb.leg, verb.far, *notice, say, *map(str, times), *warning))
+    if not any((*notice, *warning, say)):
+        return ""
+    return "~".join(("up", verb.id, verb.leg, verb.far, *notice, say, str(limit_s - left_s), *warning))
 
 
 def _both(prompt: str, to: Notice) -> tuple[str, str]:
@@ -221,8 +233,8 @@ def _macro(leg: str, what: str, silent: bool = False, lock: bool = True) -> str:
     """Let a held leg do a macro.  Without sound FreeSWITCH looks at no message while it sleeps (switch_ivr.c,
     ``switch_ivr_sleep``), so such a leg is sent there, and comes back by itself."""
     if silent:
-        return _api("uuid_transfer", _leg(leg), f"silent~{what}", "XML", "patchbay")
-    where = _checked(f"{what} XML patchbay")
+        return _api("uuid_transfer", _leg(leg), _word(f"silent~{what}"), "XML", "patchbay")
+    where = _checked(f"{_word(what)} XML patchbay")
     head = _checked(
         f"sendmsg {_leg(leg)}",
         "call-command: execute",
@@ -232,6 +244,11 @@ def _macro(leg: str, what: str, silent: bool = False, lock: bool = True) -> str:
         f"content-length: {len(where.encode())}",
     )
     return f"{head}{END}{where}"
+
+
+def _word(text: str) -> str:
+    """FreeSWITCH takes arguments apart at blanks that are not quoted (``switch_separate_string``)."""
+    return f"'{text}'" if " " in text else text
 
 
 def _api(*words: str) -> str:

@@ -139,6 +139,7 @@ class Does:
             raise VerbRefused("the leg is not bridged")
         if (await self._link.act(commands.variable(self._legs.uuid(verb.leg), "PB_PEER"))).strip() != UNSET:
             raise VerbRefused("this leg hangs on another one and cannot be kept without it")
+        await self._act(commands.keep(self._legs.uuid(verb.leg)))
         await self._act(commands.hang_up(self._legs.uuid(other), v.Hangup(verb.id, other).cause))
 
     # --- held legs

@@ -116,6 +116,7 @@ class FreeSwitchPbx:
             return
         if heard.name == "BACKGROUND_JOB":
             self._does.not_originated(heard.job, heard.body)
+            self._originated(heard)
         if not ids.is_leg_id(heard.leg):
             if heard.subclass == events.HELD and heard.trunk:
                 self._came_in(heard)
@@ -159,6 +160,12 @@ class FreeSwitchPbx:
         finally:
             self._naming.discard(heard.leg)
         self._came_in(msgspec.structs.replace(heard, named=leg))
+
+    def _originated(self, heard: Heard) -> None:
+        """A job is over: an originate's ends when its leg has answered, and is held from then on."""
+        leg = heard.body.strip().removeprefix("+OK ")
+        if leg in self._legs.known:
+            self._knocked(msgspec.structs.replace(heard, leg=leg))
 
     def _knocked(self, heard: Heard) -> None:
         """A leg is held.  Keys that it gave to an Ask while nobody listened come as that verb's end."""

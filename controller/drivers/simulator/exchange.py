@@ -178,11 +178,15 @@ class Exchange:
     def part(self, channel: Channel, other: Channel) -> None:
         """``channel`` has lost its other: what it did natively is over."""
         talked = channel.bridged
+        closes = talked and channel.native is not None and channel.native.closes
         channel.peer, channel.bridged, channel.native, other.peer = None, False, None, None
         if talked:
             self.tell(ev.LegsParted(self.now, channel.leg, other.leg))
         self._stop_tapes(channel.leg)
         channel.result, channel.data = "parted" if talked else "unanswered", ""
+        if closes:
+            self.end(channel, "platform")
+            return
         if channel.known:
             self.tell(ev.VerbDone(self.now, channel.leg, channel.step, channel.result))
         self.hold(channel)

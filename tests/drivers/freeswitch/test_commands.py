@@ -1,6 +1,7 @@
 """Nothing that a request can hold may become an ESL header, a dial string's variable, a dialplan expression or a path."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,7 +41,7 @@ def test_a_dial_is_one_originate_under_our_own_id_that_is_held_once_answered() -
     assert commands.originate(DIAL) == (
         f"bgapi originate {{origination_caller_id_number=+14155550100,origination_caller_id_name=+14155550100,"
         f"ignore_display_updates=true,origination_uuid={LEG},ignore_early_media=true,originate_timeout=3630}}[leg_timeout=30]"
-        f"sofia/gateway/out/+14155550101 '&execute_extension(hold XML patchbay)'\nJob-UUID: {VERB}"
+        f"sofia/gateway/out/+14155550101 '&execute_extension(fresh XML patchbay)'\nJob-UUID: {VERB}"
     )
 
 
@@ -61,12 +62,13 @@ def test_a_connect_is_one_macro_with_all_that_it_needs() -> None:
         f"content-type: text/plain\ncontent-length: {len(macro)}"
     )
     assert macro == (
-        f"connect;{VERB};{FAR};early_media;{VERB};"
-        f"up~{VERB}~{LEG}~{FAR}~{say}/recorded.wav~{say}/recorded.wav~"
-        f"file_string://{say}/connecting.wav!{say}/please-hold.wav~3600000~3599~3540~{say}/last-minute.wav~{say}/last-minute.wav;"
+        f"'connect;{VERB};{FAR};early_media;{VERB};false;3600000~3599;"
         f"origination_caller_id_number=+14155550100,origination_caller_id_name=+14155550100,ignore_display_updates=true,"
-        f"origination_uuid={FAR},PB_PEER={LEG},PB_STEP={VERB},bridge_early_media=true,ignore_early_media=false,"
-        f"originate_timeout=3620;[leg_timeout=20]sofia/gateway/out/+14155550102 XML patchbay"
+        f"origination_uuid={FAR},PB_PEER={LEG},PB_STEP={VERB},api_hangup_hook=sched_del {VERB},bridge_early_media=true,"
+        f"ignore_early_media=false,originate_timeout=3620,group_confirm_key=exec,group_confirm_cancel_timeout=true,"
+        f"group_confirm_file=execute_extension up~{VERB}~{LEG}~{FAR}~{say}/recorded.wav~{say}/recorded.wav~"
+        f"file_string://{say}/connecting.wav!{say}/please-hold.wav~3540~{say}/last-minute.wav~{say}/last-minute.wav XML patchbay;"
+        f"[leg_timeout=20]sofia/gateway/out/+14155550102' XML patchbay"
     )
 
 
@@ -90,7 +92,9 @@ def test_a_leg_without_sound_is_sent_to_the_same_macro(verb: Verb) -> None:
     """FreeSWITCH takes such a command apart at its blanks."""
     make: Callable[..., str] = getattr(commands, type(verb).__name__.lower())
     macro = make(verb).partition(commands.END)[2].removesuffix(" XML patchbay")
-    assert make(verb, silent=True).split(" ") == ["api", "uuid_transfer", LEG, f"silent~{macro}", "XML", "patchbay"]
+    sent = f"'silent~{macro[1:]}" if macro.startswith("'") else f"silent~{macro}"
+    assert make(verb, silent=True) == f"api uuid_transfer {LEG} {sent} XML patchbay"
+    assert shlex.split(make(verb, silent=True))[3:] == [sent.strip("'"), "XML", "patchbay"]
 
 
 @pytest.mark.parametrize("verb", [DIAL, CONNECT])
@@ -123,13 +127,38 @@ def test_the_ring_timer_counts_for_the_leg_alone_and_stops_at_its_answer() -> No
     [("both", True, True), ("caller", True, False), ("callee", False, True), ("none", False, False)],
 )
 def test_notice_and_warning_are_for_whom_they_are_meant(to: str, near: bool, far: bool) -> None:
-    up = commands.connect(replace(CONNECT, notice_to=to, warn_to=to)).split(";")[5].split("~")  # type: ignore[arg-type]
-    assert [bool(part) for part in (up[4], up[5], up[10], up[11])] == [near, far, near, far]
+    up = up_of(commands.connect(replace(CONNECT, notice_to=to, warn_to=to))).split("~")  # type: ignore[arg-type]
+    assert [bool(part) for part in (up[4], up[5], up[8], up[9])] == [near, far, near, far]
 
 
-@pytest.mark.parametrize(("limit_s", "times"), [(3600, "3600000~3599~3540"), (30, "30000~29~15"), (1, "1000~0~1")])
-def test_the_warning_comes_before_the_limit_however_short_that_is(limit_s: int, times: str) -> None:
-    assert f"~{times}~" in commands.connect(replace(CONNECT, limit_s=limit_s))
+def test_a_far_leg_that_has_nothing_to_hear_is_bridged_at_once() -> None:
+    """Each application that it runs costs FreeSWITCH two events with all variables of the leg."""
+    bare = replace(CONNECT, announce=(), notice_to="none", warn_to="none")
+    assert "group_confirm" not in commands.connect(bare)
+    assert up_of(commands.connect(bare)) == ""
+
+
+@pytest.mark.parametrize(("limit_s", "limit", "warn_s"), [(3600, "3600000~3599", 3540), (30, "30000~29", 15), (1, "1000~0", 1)])
+def test_the_warning_comes_before_the_limit_however_short_that_is(limit_s: int, limit: str, warn_s: int) -> None:
+    command = commands.connect(replace(CONNECT, limit_s=limit_s))
+    assert f";{limit};" in command
+    assert up_of(command).split("~")[7] == str(warn_s)
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_connect_says_whether_the_near_leg_goes_after_a_talk(closes: bool) -> None:
+    assert f";{VERB};{str(closes).lower()};3600000" in commands.connect(replace(CONNECT, closes=closes))
+
+
+def test_what_is_scheduled_for_a_talk_goes_with_its_far_leg() -> None:
+    """Or the scheduler would keep it until the limit would have struck."""
+    assert f"api_hangup_hook=sched_del {VERB}," in commands.connect(CONNECT)
+
+
+def up_of(command: str) -> str:
+    """What a Connect lets its far leg do once it has answered, as a macro."""
+    found = re.search(r"group_confirm_file=execute_extension (\S+) XML patchbay;", command)
+    return found[1] if found else ""
 
 
 @pytest.mark.parametrize(
@@ -177,7 +206,7 @@ def test_no_field_of_a_dial_carries_more_than_it_should(value: str, field: str) 
     except VerbRefused:
         return
     assert re.fullmatch(
-        rf"bgapi originate \{{{_VARIABLES}\}}{_ENDPOINT} '&execute_extension\(hold XML patchbay\)'\nJob-UUID: [0-9A-Z]{{30}}",
+        rf"bgapi originate \{{{_VARIABLES}\}}{_ENDPOINT} '&execute_extension\(fresh XML patchbay\)'\nJob-UUID: [0-9A-Z]{{30}}",
         command,
         re.ASCII,
     )
@@ -199,11 +228,15 @@ def _same_shape(verb: Connect) -> None:
     except VerbRefused:
         return
     some = rf"({_FILE})?~({_FILE})?"
-    up = rf"up~[0-9A-Z]{{30}}~[0-9A-Z]{{28}}~[0-9A-Z]{{28}}~{some}~{_FILES}?~[0-9]+~[0-9]+~[0-9]+~{some}"
+    up = rf"up~[0-9A-Z]{{30}}~[0-9A-Z]{{28}}~[0-9A-Z]{{28}}~{some}~{_FILES}?~[0-9]+~{some}"
+    variables = (
+        rf"{_VARIABLES},api_hangup_hook=sched_del [0-9A-Z]{{30}},[a-zA-Z0-9_=,]+,group_confirm_key=exec,"
+        rf"group_confirm_cancel_timeout=true,group_confirm_file=execute_extension {up} XML patchbay"
+    )
     assert re.fullmatch(
         r"sendmsg [0-9A-Z]{28}\ncall-command: execute\nexecute-app-name: execute_extension\nevent-lock: false\n"
         r"content-type: text/plain\ncontent-length: [0-9]+\n\n"
-        rf"connect;[0-9A-Z]{{30}};[0-9A-Z]{{28}};[a-z_]+;([0-9A-Z]{{30}})?;{up};{_VARIABLES};{_ENDPOINT}"
+        rf"'connect;[0-9A-Z]{{30}};[0-9A-Z]{{28}};[a-z_]+;([0-9A-Z]{{30}})?;false;[0-9]+~[0-9]+;{variables};{_ENDPOINT}'"
         r" XML patchbay",
         command,
         re.ASCII,

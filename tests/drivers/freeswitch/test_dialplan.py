@@ -5,6 +5,7 @@ proved by the contract against a real one.
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -15,11 +16,11 @@ from controller import assets
 from controller.core.verbs import Answer, Join, Play
 from controller.drivers.freeswitch import commands
 from controller.drivers.freeswitch.events import outcome
-from tests.drivers.freeswitch.test_commands import ASK, CONNECT, FAR, LEG, VERB
+from tests.drivers.freeswitch.test_commands import ASK, CONNECT, FAR, LEG, VERB, up_of
 
 TREE = ElementTree.fromstring((assets.dialplans() / "freeswitch" / "patchbay.xml").read_text())
 UUID = "8d97d93b-01d6-49a8-9503-594684c9b44c"
-NO_LIMIT = ";".join(f"api_on_post_originate_{what}=" for what in ("near", "far", "limit"))
+NO_WARNING = ";".join(f"api_on_post_originate_{what}=" for what in ("near", "far"))
 PLAY = Play(VERB, LEG, prompts=("beep",))
 CONTEXT = next(context for context in TREE if context.get("name") == "patchbay")
 
@@ -55,20 +56,20 @@ def _conditions(extension: ElementTree.Element, values: Mapping[str, str]) -> li
 
 def asked(command: str) -> str:
     """Where a command sends its leg."""
-    destination, dialplan, context = command.partition(commands.END)[2].split(" ")
+    destination, dialplan, context = shlex.split(command.partition(commands.END)[2])
     assert (dialplan, context) == ("XML", "patchbay")
     return destination
 
 
 def test_a_connect_records_dials_and_says_how_it_was() -> None:
     destination = asked(commands.connect(CONNECT))
-    up, variables, endpoint = destination.split(";")[5:]
-    confirm = f"group_confirm_key=exec,group_confirm_cancel_timeout=true,group_confirm_file=execute_extension {up} XML patchbay"
+    variables, endpoint = destination.split(";")[7:]
     bridge, done = run(destination)
     began = f"${{uuid_record(${{uuid}} start ${{PB_SPOOL}}/{VERB}.raw)}}"
-    begins = f"PB_STEP={VERB};PB_DOES={VERB};PB_FAR={FAR};PB_RESULT=;PB_DATA=;PB_MISSED=0;{NO_LIMIT}"
-    marked = f"${{uuid_setvar_multi(${{uuid}} {begins})}}"
-    assert bridge == f"bridge {{PB_X={began}{marked},{variables},{confirm}}}{endpoint}"
+    begins = f"PB_STEP={VERB};PB_DOES={VERB};PB_FAR={FAR};PB_RESULT=;PB_DATA=;PB_MISSED=0"
+    marked = f"${{uuid_setvar_multi(${{uuid}} {begins};hangup_after_bridge=false;{NO_WARNING})}}"
+    assert bridge.startswith(f"bridge {{PB_X={began}{marked}${{uuid_setvar(${{uuid}} api_on_post_originate_limit ")
+    assert bridge.endswith(f",{variables}}}{endpoint}")
     assert done.startswith("event Event-Name=CUSTOM,Event-Subclass=patchbay::done,")
     stopped = f"${{sched_del({VERB})}}${{uuid_record(${{uuid}} stop ${{PB_SPOOL}}/{VERB}.raw)}}${{uuid_setvar_multi("
     assert stopped in done, "the recording is whole before the leg's word of the end"
@@ -109,7 +110,7 @@ def test_a_verb_that_was_begun_before_only_says_again_how_it_ended(command: str)
 
 
 def test_what_the_far_leg_does_once_it_has_answered() -> None:
-    up = asked(commands.connect(CONNECT)).split(";")[5]
+    up = up_of(commands.connect(CONNECT))
     say = "${PB_SAY}"
     did = run(up)
     assert did[0] == f"set PB_X=${{uuid_broadcast({LEG} {say}/recorded.wav aleg)}}"
@@ -119,8 +120,7 @@ def test_what_the_far_leg_does_once_it_has_answered() -> None:
     later = f"set PB_X=${{uuid_setvar({LEG} api_on_post_originate"
     assert did[3] == f"{later}_near sched_api +3540 {VERB} uuid_displace {LEG} {warning}"
     assert did[4] == f"{later}_far sched_api +3540 {VERB} uuid_displace {FAR} {warning}"
-    assert did[5].startswith(f"{later}_limit sched_api +3599 {VERB} expand uuid_kill {FAR} 802 ")
-    assert "/1000+3600000)" in did[5]
+    assert len(did) == 5
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,26 @@ def test_what_the_far_leg_does_once_it_has_answered() -> None:
 )
 def test_only_who_is_meant_hears_notice_and_warning(to: str, near: bool, far: bool) -> None:
     verb = replace(CONNECT, announce=(), notice_to=to, warn_to=to)  # type: ignore[arg-type]
-    did = "\n".join(run(asked(commands.connect(verb)).split(";")[5]))
+    did = "\n".join(run(up_of(commands.connect(verb))))
     assert (f"uuid_broadcast({LEG}" in did, "playback" in did) == (near, far)
     assert (f"uuid_displace {LEG}" in did, f"uuid_displace {FAR}" in did) == (near, far)
 
 
-def test_a_limit_is_set_for_every_bridge() -> None:
-    bare = replace(CONNECT, announce=(), notice="", notice_to="none", warn="", warn_to="none")
-    assert [action.split(" ")[0] for action in run(asked(commands.connect(bare)).split(";")[5])] == ["set"]
+@pytest.mark.parametrize("record", [VERB, ""])
+def test_a_limit_is_set_for_every_bridge(record: str) -> None:
+    """And counts from it: what is named so runs directly before the two are bridged (`switch_ivr_originate`)."""
+    bare = replace(CONNECT, announce=(), notice="", notice_to="none", warn="", warn_to="none", record=record)
+    for verb in (replace(CONNECT, record=record), bare):
+        bridge, _ = run(asked(commands.connect(verb)))
+        limit = f"api_on_post_originate_limit sched_api +3599 {VERB} expand uuid_kill {FAR} 802 "
+        assert limit in bridge
+        assert "/1000+3600000)" in bridge
+
+
+def test_the_near_leg_goes_after_a_talk_where_the_connect_says_so() -> None:
+    for record in (VERB, ""):
+        bridge, _ = run(asked(commands.connect(replace(CONNECT, closes=True, record=record))))
+        assert ";hangup_after_bridge=true;" in bridge
 
 
 def test_an_ask_reads_keys_with_all_its_times() -> None:
@@ -160,6 +172,7 @@ def test_a_held_leg_knocks_waits_and_in_the_end_gives_up() -> None:
     alive, tired = "${cond(${strepoch()} < 0${PB_UNTIL} ? yes : no)}", "${cond(0${PB_MISSED} > @GIVE_UP@ ? yes : no)}"
     knock = ["event Event-Name=CUSTOM,Event-Subclass=patchbay::held", "sleep @KNOCK_EVERY_MS@"]
     assert run("hold")[:2] == knock
+    assert run("fresh") == ["sleep @KNOCK_EVERY_MS@", "execute_extension hold XML patchbay"]
     assert run("hold")[2] == "execute_extension hold-minute XML patchbay"
     assert run("hold-minute") == ["execute_extension knock XML patchbay"]
     assert run("knock", {alive: "yes", tired: "no"}) == knock
@@ -251,7 +264,7 @@ def test_a_leg_without_sound_does_its_macro_and_waits_again() -> None:
     moved = commands.play(PLAY, silent=True)
     assert moved == f"api uuid_transfer {LEG} silent~play;{VERB};${{PB_SAY}}/beep.wav XML patchbay"
     assert run(moved.split(" ")[3]) == [
-        f"execute_extension play;{VERB};${{PB_SAY}}/beep.wav XML patchbay",
+        f"execute_extension 'play;{VERB};${{PB_SAY}}/beep.wav' XML patchbay",
         "execute_extension hold XML patchbay",
     ]
 
@@ -266,6 +279,6 @@ def test_an_answer_says_that_it_is_done() -> None:
 def test_a_leg_that_came_in_is_named_in_macros_by_freeswitchs_uuid() -> None:
     near = replace(CONNECT, leg=UUID)
     assert f"PB_PEER={UUID}" in asked(commands.connect(near))
-    up = asked(commands.connect(near)).split(";")[5]
+    up = up_of(commands.connect(near))
     assert any(f"uuid_broadcast({UUID} " in action for action in run(up))
     assert run(asked(commands.join(Join(VERB, LEG, other=UUID))))[2] == f"intercept {UUID}"

@@ -15,10 +15,10 @@ from controller.drivers.simulator.phones import Phone
 from controller.drivers.simulator.timers import LoopTimers
 from controller.lab.options import TRUNK
 from controller.lab.phones import table
-from tests.contract import test_connect, test_dial, test_held, test_resync
+from tests.contract import test_closes, test_connect, test_dial, test_held, test_resync
 from tests.contract.node import Node
 
-MODULES = (test_dial, test_connect, test_held, test_resync)
+MODULES = (test_dial, test_connect, test_closes, test_held, test_resync)
 ONLY_A_REAL_PHONE_CAN_PROVE = (
     "test_its_phone_shows_the_display_number_and_nothing_else",
     "test_both_talk_and_hear_each_other",
@@ -45,6 +45,7 @@ ONLY_A_REAL_PHONE_CAN_PROVE = (
     "test_a_key_outside_of_an_ask_is_told",
     "test_two_held_legs_are_joined_and_held_again_when_they_part",
     "test_a_leg_taken_out_of_its_bridge_is_held_and_the_other_is_let_go",
+    "test_a_leg_taken_out_of_its_bridge_is_held_all_the_same",
     "test_a_muted_leg_is_not_heard_and_hears_on",
     "test_a_whisper_is_heard_by_one_side_alone",
     "test_the_bridge_goes_on_after_a_whisper",
