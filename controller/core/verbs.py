@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 Notice = Literal["both", "caller", "callee", "none"]
 Wait = Literal["early_media", "ringback", "music"]
+PROMPT_NAME = "[a-z0-9][a-z0-9_-]{0,63}"
+"""What a prompt may be called, everywhere: a regular expression, for ASCII alone."""
 
 
 def sides(to: Notice) -> tuple[bool, bool]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from controller.core import ids
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Answer, Ask, Connect, Detect, Dial, Join, Play, Record, Whisper, sides
+from controller.core.verbs import PROMPT_NAME, Answer, Ask, Connect, Detect, Dial, Join, Play, Record, Whisper, sides
 from controller.ports import VerbRefused
 
 Fields = dict[str, str | list[str]]
 
-_PROMPT = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 _TRUNK = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,149}", re.ASCII)
 _FOLDER = re.compile(r"/[A-Za-z0-9/._-]{1,400}", re.ASCII)

@@ -10,10 +10,10 @@ from collections.abc import Collection
 
 from controller.core import ids
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Answer, Ask, Connect, Detect, Dial, Join, Notice, Play
+from controller.core.verbs import PROMPT_NAME, Answer, Ask, Connect, Detect, Dial, Join, Notice, Play
 from controller.ports import VerbRefused
 
-_PROMPT = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 _TRUNK = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 _STOP = re.compile(r"[0-9*#]?", re.ASCII)
 _BREAKS = re.compile(r"[\r\n\x00]")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.core import events as ev
 from controller.core.call import LegState, Why
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Ask, Connect, Detect, Dial, Play, Record, Verb
+from controller.core.verbs import PROMPT_NAME, Ask, Connect, Detect, Dial, Play, Record, Verb
 from controller.drivers.simulator.channel import Channel
 from controller.drivers.simulator.phones import NOBODY, Phone
 from controller.drivers.simulator.timers import Timers
@@ -16,7 +16,7 @@ from controller.drivers.simulator.timers import Timers
 KNOCK_MS = 1_000
 """How often a held leg asks for a controller."""
 PROMPT_MS = 1_500
-PROMPT_NAME = re.compile(r"[a-z0-9_-]{1,60}")
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 KEY_MS = 300
 GREETING_MS, SILENCE_MS = 1_500, 800
 """Who says less, and then is silent for so long, is a person."""
@@ -279,7 +279,7 @@ class Exchange:
 
     def play(self, channel: Channel, verb: Play | Ask) -> None:
         """Play prompts, and ask for keys; of an id that was done already the result is told again."""
-        if any(PROMPT_NAME.fullmatch(prompt) is None for prompt in verb.prompts):
+        if any(_PROMPT.fullmatch(prompt) is None for prompt in verb.prompts):
             raise Refused("this is no prompt's name")
         if self.began(channel, verb):
             return
