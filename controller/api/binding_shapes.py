@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from controller.api.fields import E164, In, Metadata, Prompt, Reference, Text, XNumber
+from controller.api.fields import E164, In, Metadata, Prompt, Reference, RingSeconds, TalkSeconds, Text, XNumber
 from controller.api.paging import PageQuery
 from controller.api.shapes import Out
 from controller.core.masking import NEVER, Binding, Direction, Mode
@@ -32,9 +32,9 @@ class DirectionIn(In):
 
     allowed: bool = True
     announce: Prompt | None = Field(None, description="A prompt that the called side hears first.")
-    ring_timeout_s: Annotated[int, Field(ge=5, le=600)] | None = None
+    ring_timeout_s: RingSeconds | None = None
     record: bool | None = None
-    max_duration_s: Annotated[int, Field(ge=10, le=86_400)] | None = None
+    max_duration_s: TalkSeconds | None = None
     otherwise: Menu | None = Field(
         None,
         description="A flow that has the call, and knows what to do when nobody is to be had: `nobody-available`. "

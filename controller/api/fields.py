@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from controller.core.numbers import E164 as E164_FORM
+from controller.services.answers import Prompt as Prompt
+from controller.services.answers import RingSeconds as RingSeconds
+from controller.services.answers import TalkSeconds as TalkSeconds
 from controller.services.numbering import is_emergency
 from controller.services.numbering import is_possible as is_possible
 from controller.times import parse
@@ -112,9 +115,6 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_metadata), Field(descriptio
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 """A name of ours: a flow, a node, a trunk."""
-
-Prompt = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-"""A prompt's file name without ending."""
 
 EventType = Annotated[str, StringConstraints(pattern=r"^([a-z]+\.)+[a-z]+$|^\*$", max_length=40)]
 

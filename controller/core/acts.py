@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.core import events as ev
-from controller.core import transfer
-from controller.core.call import Call, CallStatus, Leg, LegState, Recording, changed
+from controller.core import recorded, transfer
+from controller.core.call import Call, CallStatus, Leg, LegState, changed
 from controller.core.draft import GRACE_MS, Draft
 from controller.core.ending import finish
-from controller.core.verbs import Mute, PauseRecord, Record, StopRecord, Verb, Whisper
+from controller.core.verbs import Mute, PauseRecord, Verb, Whisper
 
 MOST_STEPS = 9_500
 """Verb ids have four digits, and the last are kept for hang-ups."""
@@ -71,9 +71,9 @@ def _refusal_of(call: Call, act: ev.Act) -> str | None:
     if act.action in ("mute", "unmute", "play") and _target(call, act) is None:
         return "there is no such leg"
     wanted = NEEDS_RECORDING.get(act.action)
-    if wanted and getattr(_under_way(call), "state", "") not in wanted:
+    if wanted and getattr(recorded.current(call), "state", "") not in wanted:
         return "nothing is being recorded" if act.action != "resume_recording" else "no recording is paused"
-    if act.action == "record" and _under_way(call) is not None:
+    if act.action == "record" and recorded.current(call) is not None:
         return "the call is being recorded already"
     if act.action == "transfer" and not (act.args.get("to") and act.args.get("display")):
         return "it is not said where to, or which number to show"
@@ -83,7 +83,7 @@ def _refusal_of(call: Call, act: ev.Act) -> str | None:
 NEEDS_RECORDING = {
     "pause_recording": ("recording",),
     "resume_recording": ("paused",),
-    "stop_recording": ("recording", "paused"),
+    "stop_recording": ("armed", "recording", "paused"),
 }
 
 
@@ -112,28 +112,18 @@ def _whisper(draft: Draft, event: ev.Act) -> None:
     _ask(draft, lambda verb: Whisper(verb, leg.id, tuple(prompts)))
 
 
-def _record(draft: Draft, event: ev.Act) -> None:
-    near = draft.call.near
-    assert near is not None
-    verb_id = _ask(draft, lambda verb: Record(verb, near.id, verb))
-    recording = Recording(verb_id, near.id)
-    draft.change(recordings=(*draft.call.recordings, recording))
-    draft.start_recording(recording, draft.at)
-
-
 def _pause(draft: Draft, event: ev.Act) -> None:
     on = event.action == "pause_recording"
-    recording = _under_way(draft.call)
+    recording = recorded.current(draft.call)
     assert recording is not None
     _ask(draft, lambda verb: PauseRecord(verb, recording.leg, recording.id, on))
     draft.call = draft.call.with_recording(changed(recording, state="paused" if on else "recording"))
 
 
 def _stop(draft: Draft, event: ev.Act) -> None:
-    recording = _under_way(draft.call)
+    recording = recorded.current(draft.call)
     assert recording is not None
-    _ask(draft, lambda verb: StopRecord(verb, recording.leg, recording.id))
-    draft.stop_recording(recording.id, draft.at)
+    recorded.stop(draft, recording)
 
 
 def _transfer(draft: Draft, event: ev.Act) -> None:
@@ -147,7 +137,7 @@ ACTS: Mapping[str, Callable[[Draft, ev.Act], None]] = {
     "mute": _mute,
     "unmute": _mute,
     "play": _whisper,
-    "record": _record,
+    "record": recorded.begin,
     "pause_recording": _pause,
     "resume_recording": _pause,
     "stop_recording": _stop,
@@ -166,10 +156,6 @@ def _talk(call: Call) -> bool:
 def _target(call: Call, act: ev.Act) -> Leg | None:
     leg = call.named(act.leg) if act.leg else call.near
     return leg if leg is not None and leg.state is LegState.answered else None
-
-
-def _under_way(call: Call) -> Recording | None:
-    return next((r for r in call.recordings if r.state in ("recording", "paused")), None)
 
 
 def describe(act: ev.Act) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def cdr(call: Call) -> dict[str, Any]:
         "bill_s": _bill_s(call),
         "disposition": call.disposition,
         "hangup_by": call.hangup_by,
-        "recordings": [_recording(r) for r in call.recordings],
+        "recordings": [_recording(r) for r in call.recordings if r.state != "armed"],
         "keys_pressed": "".join(call.keys),
         "transcript_id": None,
         "quality": None,

@@ -152,7 +152,8 @@ class Draft:
         self.raise_status(CallStatus.bridged)
         self.tell("call.bridged", {"legs": ["leg_" + near.id, "leg_" + far.id]}, at)
         for recording in self.call.recordings:
-            if recording.state == "armed":
+            step = self.call.step(recording.id)
+            if recording.state == "armed" and (step is None or step.kind != "Record"):
                 self.start_recording(recording, at)
 
     def leg_over(
@@ -169,6 +170,7 @@ class Draft:
         if connect is not None:
             self.stop_recording(connect.id, at)
         for step in over:
+            self.call_off(step, at)
             far = self.call.leg(step.verb.far) if step.kind == "Connect" and step.state == "todo" else None
             if far is not None and far.live:
                 self.leg_over(far, "platform", at)
@@ -191,4 +193,11 @@ class Draft:
         """Audio is kept no more."""
         recording = self.recording(recording_id)
         if recording is not None and recording.state in ("recording", "paused"):
+            self.call = self.call.with_recording(changed(recording, state="stopped", stopped_at=at))
+
+    def call_off(self, step: Step | None, at: int) -> None:
+        """A step is given up.  A recording that was to begin by it may have begun unheard: it is looked for."""
+        recording = self.recording(step.verb.recording) if step is not None and step.kind == "Record" else None
+        if step is not None and recording is not None and recording.state == "armed":
+            self.call = self.call.without_step(step.id)
             self.call = self.call.with_recording(changed(recording, state="stopped", stopped_at=at))

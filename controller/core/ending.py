@@ -15,6 +15,8 @@ def finish(draft: Draft) -> None:
     if draft.call.ending_at is None:
         draft.change(ending_at=draft.at)
     forget(draft)
+    for step in draft.call.steps:
+        draft.call_off(step, draft.at)
     draft.change(steps=tuple([step for step in draft.call.steps if step.kind == "Hangup"]))
     for leg in draft.call.live_legs:
         if leg.id in unsent:

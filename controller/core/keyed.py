@@ -2,7 +2,8 @@
 
 ``ask`` with ``into: name`` keeps the keys in that variable; with ``secret: true`` they go nowhere else: not into the call's
 record, and the variable is taken out again by the ``look_up`` that uses it, or by the end of the call.  From a secret ask on
-keys pressed between two asks are not noted either: they may be the rest of a PIN.
+keys pressed between two asks are not noted either: they may be the rest of a PIN.  Nor is any key while a recording of the call
+is paused: it may be of a card.
 """
 
 from typing import Any
@@ -41,7 +42,9 @@ def note(draft: Draft, digits: str) -> None:
 
 
 def pressed(draft: Draft, event: ev.Digit) -> None:
-    """A key outside of an ask."""
+    """A key outside of an ask.  While a recording is paused it is noted nowhere: that is what a pause is for."""
+    if any(recording.state == "paused" for recording in draft.call.recordings):
+        return
     if draft.call.leg(event.leg) and (SECRET not in draft.call.vars or draft.call.bridged_at is not None):
         note(draft, event.digit)
 

@@ -1,14 +1,14 @@
 """What an event from the PBX does to a call.  Every handler ignores what it has heard before."""
 
 from controller.core import events as ev
-from controller.core import keyed, transfer
-from controller.core.call import DISPOSITIONS, Leg, LegState, Recording, Step, changed
+from controller.core import keyed, recorded, transfer
+from controller.core.call import DISPOSITIONS, Leg, LegState, Step, changed
 from controller.core.causes import of_leg
 from controller.core.draft import GRACE_MS, HANGUP_MS, Draft
 from controller.core.ending import close_if_over, finish
 from controller.core.nodes import after_answer_ms, asked, detected, follow, looked_up
 from controller.core.policy import CODES
-from controller.core.verbs import Connect, PauseRecord, Record, StopRecord
+from controller.core.verbs import Connect
 
 LATE_MS = GRACE_MS // 2
 """How long the end of a Connect waits for the other half of its story: the verb's result, or the far leg's end."""
@@ -129,9 +129,11 @@ def _history(draft: Draft, leg: Leg, event: ev.LegEnded) -> None:
 
 
 def on_verb_done(draft: Draft, event: ev.VerbDone) -> None:
-    """A verb that lasts has ended."""
+    """A verb that lasts has ended, or a recording has begun."""
     step = draft.call.step(event.verb)
-    if step is not None and step.verb.lasts and not step.result:
+    if step is not None and step.kind == "Record":
+        recorded.done(draft, step, event)
+    elif step is not None and step.verb.lasts and not step.result:
         _done(draft, step, event.result, event.data)
 
 
@@ -183,6 +185,7 @@ def _far_over(draft: Draft, step: Step) -> None:
 
 def _connect_over(draft: Draft, step: Step) -> None:
     draft.call = draft.call.without_step(step.id)
+    recorded.talk_over(draft, step)
     far = draft.call.leg(step.verb.far)
     if far is None or far.joined_at is not None:
         follow(draft, step.node, "parted")
@@ -198,9 +201,10 @@ def on_sending(draft: Draft, event: ev.Sending) -> None:
 
 
 def on_sent(draft: Draft, event: ev.Sent) -> None:
-    """The PBX took the verb; one that does not last is done, except a hang-up, which is done when the leg has ended."""
+    """The PBX took the verb; one that does not last is done, except a hang-up, which is done when the leg has ended, and a
+    recording, which stays to be done until it has begun."""
     step = draft.call.step(event.verb)
-    if step is None:
+    if step is None or step.kind == "Record":
         return
     if not step.verb.lasts and step.kind != "Hangup":
         draft.call = draft.call.without_step(step.id)
@@ -222,7 +226,7 @@ def on_refused(draft: Draft, event: ev.Refused) -> None:
     elif step.verb.lasts:
         _done(draft, step, "failed", "")
     else:
-        _undo(draft, step)
+        recorded.undo(draft, step)
 
 
 def _refused_ring(draft: Draft, step: Step, event: ev.Refused) -> None:
@@ -235,27 +239,6 @@ def _refused_ring(draft: Draft, step: Step, event: ev.Refused) -> None:
         leg = changed(leg, rule=event.reason)
     draft.leg_over(leg, "platform", draft.at, verdict=verdict)
     follow(draft, step.node, verdict)
-
-
-def _undo(draft: Draft, step: Step) -> None:
-    """What a client asked for was taken for done, and did not happen."""
-    verb = step.verb
-    if step.node or not isinstance(verb, Record | PauseRecord | StopRecord):
-        return
-    recording = draft.recording(verb.recording)
-    if recording is None:
-        return
-    if isinstance(verb, Record):
-        draft.call = draft.call.with_recording(changed(recording, state="failed"))
-        draft.tell("recording.failed", {"recording_id": "rec_" + recording.id, "reason": "refused"})
-    elif recording.state in ("recording", "paused", "stopped"):
-        draft.call = draft.call.with_recording(_as_before(recording, verb))
-
-
-def _as_before(recording: Recording, verb: PauseRecord | StopRecord) -> Recording:
-    if isinstance(verb, StopRecord):
-        return changed(recording, state="recording", stopped_at=None)
-    return recording if recording.state == "stopped" else changed(recording, state="recording" if verb.on else "paused")
 
 
 # --- time
@@ -287,9 +270,9 @@ def _overdue(draft: Draft, step: Step) -> None:
     elif step.verb.lasts:
         finish(draft)
     elif step.tries < MOST_TRIES:
-        draft.repeat(step, draft.at + GRACE_MS)
+        draft.repeat(step, draft.at + (recorded.NOTICE_MS if step.kind == "Record" else GRACE_MS))
     else:
-        draft.call = draft.call.without_step(step.id)
+        recorded.given_up(draft, step)
 
 
 def _overdue_connect(draft: Draft, step: Step, verb: Connect) -> None:

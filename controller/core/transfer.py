@@ -11,6 +11,7 @@ from controller.core import events as ev
 from controller.core.call import Call, Leg, Step
 from controller.core.draft import GRACE_MS, Draft
 from controller.core.nodes import reconnect
+from controller.core.recorded import talk_over
 from controller.core.verbs import Part, StopRecord
 
 TARGET = "_transfer"
@@ -42,6 +43,7 @@ def held(draft: Draft, leg: Leg, steps: Sequence[Step], event: ev.LegHeld) -> No
     target: dict[str, Any] = draft.call.vars[TARGET]
     forget(draft)
     draft.change(steps=tuple([step for step in draft.call.steps if step.id not in (connect.id, part.id)]))
+    talk_over(draft, connect)
     recording = draft.recording(connect.id)
     if recording is not None and recording.state in ("recording", "paused", "stopped"):
         draft.stop_recording(connect.id, draft.at)

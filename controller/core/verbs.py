@@ -9,6 +9,13 @@ from typing import ClassVar, Literal
 
 Notice = Literal["both", "caller", "callee", "none"]
 Wait = Literal["early_media", "ringback", "music"]
+PROMPT_NAME = "[a-z0-9][a-z0-9_-]{0,63}"
+"""What a prompt may be called, everywhere: a regular expression, for ASCII alone."""
+
+
+def sides(to: Notice) -> tuple[bool, bool]:
+    """Whether the near leg (the caller's) and the far leg are meant."""
+    return to in ("both", "caller"), to in ("both", "callee")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,15 @@ class Detect(Verb):
 
 @dataclass(frozen=True, slots=True)
 class Record(Verb):
-    """Start recording ``leg`` now, in mid-call: a channel per party."""
+    """Record a talk in mid-call: first ``notice_to`` hear the prompt ``notice`` while they talk on, then what ``leg`` says and
+    hears is kept, a channel per party.  Asked again under one id it is the same recording.
+
+    Beside what the leg does natively, it ends by VerbDone: ``recording`` when audio is kept, or ``failed``."""
 
     lasts: ClassVar[bool] = False
     recording: str
+    notice: str = ""
+    notice_to: Notice = "none"
 
 
 @dataclass(frozen=True, slots=True)

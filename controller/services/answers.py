@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from controller.core.verbs import PROMPT_NAME
 from controller.services.numbering import is_emergency, is_possible
 
 BYTES = 8192
@@ -48,7 +49,12 @@ def _plain(text: str) -> str:
 
 Number = Annotated[str, StringConstraints(max_length=16), AfterValidator(_number)]
 Shown = Annotated[str, StringConstraints(max_length=20), AfterValidator(_shown)]
-Prompt = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Prompt = Annotated[str, StringConstraints(pattern=f"^{PROMPT_NAME}$")]
+"""A prompt's file name without ending."""
+RingSeconds = Annotated[int, Field(ge=1, le=600)]
+"""How long a phone may ring."""
+TalkSeconds = Annotated[int, Field(ge=1, le=86_400)]
+"""How long a talk may last."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_plain)]
@@ -71,9 +77,9 @@ class Connect(_Part):
     )
     display: Shown | None = Field(None, description="A number of yours that it shows; left out: the X that was dialled.")
     announce: Prompt | None = Field(None, description="A prompt that the called side hears first.")
-    ring_timeout_s: Annotated[int, Field(ge=5, le=600)] | None = None
+    ring_timeout_s: RingSeconds | None = None
     record: bool | None = None
-    max_duration_s: Annotated[int, Field(ge=10, le=86_400)] | None = None
+    max_duration_s: TalkSeconds | None = None
     reference: Reference | None = Field(None, description="Your own name for the call, echoed everywhere.")
 
     @model_validator(mode="after")

@@ -66,6 +66,15 @@ async def test_a_repeat_is_answered_even_when_the_pool_is_empty_now(house: Stand
     assert (await house.http.post("/v1/bindings", json=wanted(), headers=KEY)).content == first.content
 
 
+async def test_the_shortest_times_are_those_of_a_callback(house: Standing) -> None:
+    await pool(house, X[0])
+    shortest = {"ring_timeout_s": 1, "max_duration_s": 1}
+    made = await bound(house, a_to_b=shortest)
+    assert made["a_to_b"].items() >= shortest.items()
+    refused = await house.http.post("/v1/bindings", json=wanted(b_to_a={"ring_timeout_s": 0}))
+    assert (refused.status_code, refused.json()["param"]) == (422, "b_to_a.ring_timeout_s")
+
+
 async def test_what_is_taken_is_refused_by_its_name(house: Standing) -> None:
     await pool(house, X[0])
     await bound(house)

@@ -67,6 +67,9 @@ async def test_recording_is_started_paused_resumed_and_stopped(house: Standing) 
     ):
         status, call = await act(house, made["id"], action=action)
         assert status == 202, call
+        if action == "record":
+            assert call["recordings"] == [], "the notice comes first"
+            await house.until_fact(made["id"], "recording.started")
         seen = await house.until(made["id"], status="bridged")
         assert [recording["status"] for recording in seen["recordings"]] == [state]
     assert (await act(house, made["id"], action="pause_recording"))[0] == 409
@@ -88,6 +91,7 @@ async def test_prompts_and_mutes_reach_a_bridged_call(house: Standing) -> None:
     [
         ({"action": "explode"}, "invalid_request", "body"),
         ({}, "invalid_request", "body"),
+        ({"action": "record", "recording_notice": "everybody"}, "invalid_request", "record.recording_notice"),
         ({"action": "hangup", "leg": "caller"}, "invalid_request", "hangup.leg"),
         ({"action": "play", "prompts": []}, "invalid_request", "play.prompts"),
         ({"action": "play", "prompts": ["../../etc/passwd"]}, "invalid_request", "play.prompts.0"),

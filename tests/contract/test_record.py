@@ -2,15 +2,21 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from controller.config import Settings
 from controller.core import events as ev
-from controller.core.verbs import PauseRecord, Record, StopRecord
+from controller.core.verbs import Hangup, Notice, PauseRecord, Record, StopRecord
+from controller.lab.phones.client import Call
 from controller.lab.phones.ear import Sound
+from controller.lab.prompts import TONE_S
 from controller.lab.wav import tones_of
+from controller.ports import VerbRefused
 from tests.contract.node import Node, Talk
 from tests.lab.far_end import A, B, unsaid, whole
 
@@ -117,8 +123,9 @@ async def test_a_recording_may_begin_and_end_in_mid_call(node: Node, settings: S
     await _talk_for(node, talk, 0.5)
     recording = talk.verb_id()
     record = Record(recording, talk.near, recording=recording)
-    await node.pbx.do(record)
-    await node.pbx.do(record)  # the same verb again begins nothing again
+    for _ in range(2):  # the same verb again begins nothing again
+        await node.pbx.do(record)
+        assert (await node.expect(ev.VerbDone, talk.near, verb=recording)).result == "recording"
     await _talk_for(node, talk, 1.5)
     await talk.do(StopRecord, talk.near, recording=recording)
     length = _length(_raw(settings, recording))
@@ -127,3 +134,103 @@ async def test_a_recording_may_begin_and_end_in_mid_call(node: Node, settings: S
     path = _raw(settings, recording)
     assert _length(path) - length < 0.5
     assert [[sound.hz for sound in side] for side in _tones(node, path)] == [[node.lab.tone(A)], [node.lab.tone(B)]]
+
+
+# --- in mid-call the notice comes first
+
+
+async def _notice(talk: Talk, prompt: str = "recorded", to: Notice = "both") -> Record:
+    return await talk.do(Record, talk.near, recording=talk.verb_id(), notice=prompt, notice_to=to)
+
+
+def _heard(node: Node, call: Call) -> list[Any]:
+    """The sounds of the notice at a phone."""
+    return [sound for sound in call["heard"] if sound["hz"] == node.lab.prompt("recorded")]
+
+
+@pytest.mark.parametrize(("to", "told"), [("both", {A, B}), ("caller", {A}), ("callee", {B}), ("none", set())])
+async def test_in_mid_call_the_notice_is_heard_in_the_talk_before_anything_is_kept(
+    node: Node, settings: Settings, to: Notice, told: set[str]
+) -> None:
+    talk = node.talk()
+    await talk.bridged(A, B)
+    await _talk_for(node, talk, 0.5)
+    record = await _notice(talk, to=to)
+    path = _raw(settings, record.recording)
+    assert not told or not path.exists(), "accepted, and nothing is kept yet"
+    done = await node.expect(ev.VerbDone, talk.near, verb=record.id)
+    assert done.result == "recording"
+    await talk.seen(A, lambda call: _tone_since(call, node.lab.tone(B), done.at / 1000) > 1.0)
+    await talk.end(talk.near, talk.far)
+    left, right = _tones(node, path)
+    assert {sound.hz for sound in left} == {node.lab.tone(A)}
+    assert {sound.hz for sound in right} == {node.lab.tone(B)}, "no notice in it"
+    calls = {number: await talk.over(number) for number in (A, B)}
+    assert {number for number, call in calls.items() if _heard(node, call)} == told
+    length = TONE_S
+    for number in told:
+        sounds = _heard(node, calls[number])
+        begin, end = sounds[0]["begin"], sounds[-1]["end"]
+        assert end - begin > 0.8 * length, "all of it"
+        assert end < done.at / 1000 + 0.3, "before the first of what is kept"
+        other = node.lab.tone(B if number == A else A)
+        assert _tone_since(calls[number], other, begin) - _tone_since(calls[number], other, end) > 0.5 * length, "they talk on"
+    ended = next(e for e in node.said if isinstance(e, ev.LegEnded) and e.leg == talk.far)
+    lacks = (ended.at - done.at) / 1000 - _length(path)
+    assert -0.5 < lacks < 0.5 + unsaid(*calls.values())
+
+
+def _tone_since(call: Call, hz: int, since: float) -> float:
+    return sum(max(0.0, sound["end"] - max(since, sound["begin"])) for sound in call["heard"] if sound["hz"] == hz)
+
+
+async def test_a_controller_that_dies_during_the_notice_has_recorded_nothing_and_the_next_one_begins_anew(
+    node: Node, settings: Settings
+) -> None:
+    talk = node.talk()
+    await talk.bridged(A, B)
+    record = await _notice(talk, "long-recorded")
+    for number in (A, B):
+        await talk.seen(number, lambda call: bool(_heard(node, call)))
+    await node.leave()
+    await talk.seen(A, lambda call: time.time() - _heard(node, call)[-1]["end"] > 0.5)
+    assert not _raw(settings, record.recording).exists()
+    await node.come()
+    await node.pbx.alive()
+    await node.pbx.do(replace(record, notice="recorded"))
+    assert (await node.expect(ev.VerbDone, talk.near, verb=record.id)).result == "recording"
+    await node.leave()
+    size = _raw(settings, record.recording).stat().st_size
+    await node.come()
+    await node.pbx.alive()
+    await node.pbx.do(replace(record, notice="recorded", notice_to="none"))  # another one that never heard of its end
+    assert (await node.expect(ev.VerbDone, talk.near, verb=record.id)).result == "recording"
+    await asyncio.sleep(1.0)  # what is recorded
+    await talk.end(talk.near, talk.far)
+    assert _length(_raw(settings, record.recording)) - size / BYTES_PER_S > 0.7, "it goes on, and not anew"
+
+
+@pytest.mark.parametrize("how", ["stopped", "the other leaves", "no such prompt"])
+async def test_what_comes_between_the_notice_and_the_recording_keeps_it_from_beginning(
+    node: Node, settings: Settings, how: str
+) -> None:
+    talk = node.talk()
+    await talk.bridged(A, B)
+    if how == "no such prompt":
+        try:
+            record = await _notice(talk, "no-such-prompt")
+        except VerbRefused:
+            record = None
+    else:
+        record = await _notice(talk, "long-recorded")
+        await talk.seen(A, lambda call: bool(_heard(node, call)))
+    if record is not None and how == "stopped":
+        await talk.do(StopRecord, talk.near, recording=record.recording)
+        await talk.seen(A, lambda call: time.time() - _heard(node, call)[-1]["end"] > 0.5)
+    elif record is not None:
+        if how == "the other leaves":
+            await talk.do(Hangup, talk.far)
+        assert (await node.expect(ev.VerbDone, talk.near, verb=record.id)).result == "failed"
+    await talk.end()
+    await node.expect(ev.LegEnded, talk.far)
+    assert not [path for path in settings.nodes[0].spool.iterdir() if path.name.startswith(talk.id)]

@@ -7,7 +7,7 @@ import pytest
 from controller.core import events as ev
 from controller.core.acts import ACTS, MOST_STEPS, describe, refusal
 from controller.core.call import changed
-from controller.core.verbs import Mute, Part, PauseRecord, Record, StopRecord, Whisper
+from controller.core.verbs import Mute, Part, Whisper
 from tests.core.story import CALL, A, B, C, Story
 
 TO = {"to": "+14155550103", "display": "+14155550120", "trunk": "other"}
@@ -68,120 +68,6 @@ def test_mute_and_unmute() -> None:
 def test_play_is_heard_by_one_side() -> None:
     story = Story().bridged().hear(ev.Act, "play", "callee", {"prompts": ["one-moment"]})
     assert story.verbs[-1] == Whisper(CALL + "0004", B, ("one-moment",))
-
-
-# --- recordings (RC1, RC2)
-
-
-def test_recording_starts_at_the_bridge_and_stops_with_it() -> None:
-    story = Story(record=True).ringing()
-    assert [r.state for r in story.call.recordings] == ["armed"]
-    assert "recording.started" not in story.told
-    story.hear(ev.LegsJoined, A, B)
-    assert [r.state for r in story.call.recordings] == ["recording"]
-    story.ended(B)
-    assert [(r.state, r.stopped_at) for r in story.call.recordings] == [("stopped", story.now)]
-
-
-def test_a_recording_that_never_started_leaves_no_trace() -> None:
-    story = Story(record=True).sorry().done().over()
-    assert story.call.recordings == ()
-    assert story.cdr["recordings"] == []
-    assert not [kind for kind in story.told if kind.startswith("recording")]
-
-
-def test_a_recording_that_may_have_started_unheard_is_looked_for() -> None:
-    story = Story(record=True).ringing().hear(ev.Swept)
-    assert [r.state for r in story.call.recordings] == ["stopped"]
-    story.hear(ev.RecordingFailed, CALL + "0003", "there is no file")
-    assert story.facts[-1].data == {"recording_id": "rec_" + CALL + "0003", "reason": "there is no file"}
-
-
-def test_pause_and_resume() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "pause_recording")
-    assert story.verbs[-1] == PauseRecord(CALL + "0004", A, CALL + "0003", True)
-    assert story.call.recordings[0].state == "paused"
-    story.sent().hear(ev.Act, "resume_recording")
-    assert story.verbs[-1] == PauseRecord(CALL + "0005", A, CALL + "0003", False)
-    assert story.call.recordings[0].state == "recording"
-
-
-def test_a_pause_that_the_pbx_refuses_did_not_happen() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "pause_recording")
-    story.hear(ev.Refused, story.verb("PauseRecord").id, "no")
-    assert story.call.recordings[0].state == "recording"
-    story.hear(ev.Act, "pause_recording").sent().hear(ev.Act, "resume_recording")
-    story.hear(ev.Refused, story.verb("PauseRecord").id, "no")
-    assert story.call.recordings[0].state == "paused"
-
-
-def test_stop_and_start_again() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "stop_recording")
-    assert story.verbs[-1] == StopRecord(CALL + "0004", A, CALL + "0003")
-    assert story.call.recordings[0].state == "stopped"
-    story.sent().hear(ev.Act, "record")
-    assert story.verbs[-1] == Record(CALL + "0005", A, CALL + "0005")
-    assert [r.state for r in story.call.recordings] == ["stopped", "recording"]
-    assert story.told[-1] == "recording.started"
-    story.ended(A).ended(B, "platform")
-    assert [r.state for r in story.call.recordings] == ["stopped", "stopped"]
-
-
-def test_a_stop_that_the_pbx_refuses_did_not_happen() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "stop_recording")
-    story.hear(ev.Refused, story.verb("StopRecord").id, "no")
-    assert (story.call.recordings[0].state, story.call.recordings[0].stopped_at) == ("recording", None)
-
-
-def test_a_stop_that_is_refused_when_the_file_is_stored_already_changes_nothing() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "stop_recording")
-    story.hear(ev.RecordingStored, CALL + "0003", 1500, 24044, "ab" * 32)
-    story.hear(ev.Refused, story.verb("StopRecord").id, "no")
-    assert story.call.recordings[0].state == "stored"
-
-
-def test_a_pause_refused_after_the_stop_leaves_it_stopped() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "pause_recording")
-    pause = story.verb("PauseRecord").id
-    story.hear(ev.Act, "stop_recording").hear(ev.Refused, pause, "no")
-    assert story.call.recordings[0].state == "stopped"
-
-
-def test_a_recording_in_mid_call_that_the_pbx_refuses_has_failed() -> None:
-    story = Story().bridged().hear(ev.Act, "record")
-    story.hear(ev.Refused, story.verb("Record").id, "no disk")
-    assert story.call.recordings[0].state == "failed"
-    assert story.told[-1] == "recording.failed"
-
-
-def test_a_refused_mute_or_a_verb_of_a_recording_that_is_gone_changes_nothing_else() -> None:
-    story = Story(record=True).bridged().hear(ev.Act, "mute").hear(ev.Act, "pause_recording")
-    story.hear(ev.Refused, story.verb("Mute").id, "no")
-    story.call = changed(story.call, recordings=())
-    story.hear(ev.Refused, story.verb("PauseRecord").id, "no")
-    assert [step.kind for step in story.call.steps] == ["Connect"]
-
-
-def test_a_recording_is_stored_once_also_when_the_call_is_closed() -> None:
-    story = Story(record=True).bridged().ended(B).done("parted").over()
-    for _ in range(2):
-        story.hear(ev.RecordingStored, CALL + "0003", 1500, 24044, "ab" * 32)
-        story.hear(ev.RecordingFailed, CALL + "0003", "too late")
-    assert story.told[-2:] == ["cdr.created", "recording.stored"]
-    assert story.facts[-1].data == {
-        "recording_id": "rec_" + CALL + "0003",
-        "duration_s": 1.5,
-        "size": 24044,
-        "sha256": "ab" * 32,
-    }
-    assert story.facts[-1].sequence == len(story.facts)
-    assert story.call.recordings[0].duration_ms == 1500
-
-
-def test_a_recording_of_another_call_is_not_ours() -> None:
-    story = Story().bridged()
-    before = story.call
-    assert story.hear(ev.RecordingStored, "other", 1, 1, "").call == before
 
 
 # --- transfer

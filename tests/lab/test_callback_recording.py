@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from controller.lab.phones.ear import Sound
-from tests.lab.far_end import A, B
+from controller.lab.prompts import TONE_S
+from tests.lab.far_end import A, B, unsaid
 from tests.lab.story import Ended, Story
 from tests.lab.together import together
 
@@ -150,7 +152,7 @@ def test_a_recording_may_be_stopped_and_another_started_in_mid_call(story: Story
     assert story.act("stop_recording")[0] == 409
     story.until("recording.stored")
     assert story.status() == "bridged"
-    story.must("record")
+    story.must("record", recording_notice="none")
     assert story.act("record")[0] == 409
     begun = story.wait("callee", lambda _: True)["heard"][-1]["end"]
     story.hears("callee", story.lab.tone(A), 1.5, after=begun)
@@ -166,20 +168,31 @@ def test_a_recording_may_be_stopped_and_another_started_in_mid_call(story: Story
 
 
 @together
-def test_a_recording_may_be_started_in_mid_call(story: Story) -> None:
-    story.begin()
+@pytest.mark.parametrize(("asked", "chosen", "told"), [
+    ("both", None, {"caller", "callee"}), ("callee", None, {"callee"}), ("none", "caller", {"caller"}),
+])  # fmt: skip
+def test_a_recording_that_is_started_in_mid_call_begins_when_those_were_told_who_were_to_be(
+    story: Story, asked: str, chosen: str | None, told: set[str]
+) -> None:
+    story.begin(recording_notice=asked)
     story.talk()
     assert story.act("pause_recording")[0] == 409
-    story.must("record")
-    begun = story.wait("callee", lambda _: True)["heard"][-1]["end"]
+    story.must("record", **({} if chosen is None else {"recording_notice": chosen}))
+    begun = datetime.fromisoformat(story.until("recording.started")["occurred_at"]).timestamp()
     story.hears("callee", story.lab.tone(A), 1.5, after=begun)
     story.hang_up("callee")
     end = story.ended()
     (recording,) = recordings(story)
+    assert {leg for leg in ("caller", "callee") if "recorded" in end.prompts(leg)} == told
+    for leg in told:
+        notices = [sound for sound in end.at_phone[leg]["heard"] if sound["hz"] == story.lab.prompt("recorded")]
+        assert notices[-1]["end"] - notices[0]["begin"] > 0.8 * TONE_S
+        assert notices[-1]["end"] < begun + 0.3
     left, right = channels(story, recording)
     assert only(left, story.lab.tone(A)) > 0.5
     assert only(right, story.lab.tone(B)) > 0.5
-    assert 0 < recording["duration_s"] < end.record["bill_s"]
+    lacks = end.at_phone["callee"]["ended_at"] - begun - recording["duration_s"]
+    assert -0.5 < lacks < 0.5 + unsaid(*end.at_phone.values())
 
 
 @together

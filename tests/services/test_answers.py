@@ -17,6 +17,7 @@ GOOD: list[dict[str, Any]] = [
     {"action": "connect", "to": NUMBER, "record": True, "max_duration_s": 60, "reference": "ride 7"},
     {"action": "announce", "prompt": "not-available"},
     {"action": "menu", "flow": "memory", "variables": {"callee": NUMBER, "n": 3, "flag": True, "words": ["a"], "none": None}},
+    {"action": "connect", "to": NUMBER, "ring_timeout_s": 1, "max_duration_s": 1, "announce": "our_own-prompt"},
     {"action": "reject"},
     {"action": "reject", "with": "busy"},
 ]

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.api.fields import E164, In, Metadata, Name, Prompt, Reference, Time, as_e164
+from controller.api.fields import E164, In, Metadata, Name, Prompt, Reference, RingSeconds, TalkSeconds, Time, as_e164
 from controller.api.finding import find_call
 from controller.api.here import ReadCallbacks, WriteCallbacks, asked_once, needs
 from controller.api.house import House
@@ -56,8 +56,8 @@ def _party(value: Any) -> Any:
 class RingTimeout(In):
     """How long each phone may ring."""
 
-    caller: Annotated[int, Field(ge=1, le=600)] = 30
-    callee: Annotated[int, Field(ge=1, le=600)] = 45
+    caller: RingSeconds = 30
+    callee: RingSeconds = 45
 
 
 class Announce(In):
@@ -142,7 +142,7 @@ class NewCallback(In):
     callee_display: E164
     record: bool = False
     recording_notice: Notice = "both"
-    max_duration_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    max_duration_s: TalkSeconds = 3600
     ring_timeout_s: RingTimeout = RingTimeout()
     wait: Wait = "early_media"
     announce: Announce = Announce()

@@ -19,6 +19,7 @@ from controller.api.requests import Json, Route
 from controller.api.shapes import CallOut, EventOut, Kind, Status
 from controller.api.views import call_view
 from controller.core.call import Call, Disposition
+from controller.core.verbs import Notice
 from controller.envelope import envelope
 from controller.services.inbox import Busy
 from controller.services.scheduler import NoRoute
@@ -138,10 +139,18 @@ class Play(In):
     prompts: Annotated[list[Prompt], Field(min_length=1, max_length=10)]
 
 
-class Recording(In):
-    """Start, pause, go on with, or stop recording."""
+class Record(In):
+    """Start recording.  The parties hear so first, while they talk on; audio is kept from the end of that notice on, and
+    the event `recording.started` says when."""
 
-    action: Literal["record", "pause_recording", "resume_recording", "stop_recording"]
+    action: Literal["record"]
+    recording_notice: Notice | None = Field(None, description="Who is told; left out: as the call was asked for, else both.")
+
+
+class Recording(In):
+    """Pause, go on with, or stop recording.  Keys that are pressed while it is paused are noted nowhere."""
+
+    action: Literal["pause_recording", "resume_recording", "stop_recording"]
 
 
 class Transfer(In):
@@ -152,7 +161,7 @@ class Transfer(In):
     display: E164
 
 
-Action = Annotated[Hangup | Muting | Play | Recording | Transfer, Field(discriminator="action")]
+Action = Annotated[Hangup | Muting | Play | Record | Recording | Transfer, Field(discriminator="action")]
 
 
 @router.post(
@@ -184,7 +193,7 @@ def _check_transfer(house: House, call: Call, new: Transfer) -> None:
 
 async def _carry_out(house: House, call: Call, action: Action) -> None:
     """Raises Problem when it is not possible."""
-    args = action.model_dump(exclude={"action", "leg"})
+    args = action.model_dump(exclude={"action", "leg"}, exclude_none=True)
     try:
         refused = await house.desk.act(call.id, action.action, getattr(action, "leg", ""), args)
     except KeyError:

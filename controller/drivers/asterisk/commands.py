@@ -10,12 +10,12 @@ from pathlib import Path
 
 from controller.core import ids
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Answer, Ask, Connect, Detect, Dial, Join, Notice, Play, Whisper
+from controller.core.verbs import PROMPT_NAME, Answer, Ask, Connect, Detect, Dial, Join, Play, Record, Whisper, sides
 from controller.ports import VerbRefused
 
 Fields = dict[str, str | list[str]]
 
-_PROMPT = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 _TRUNK = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,149}", re.ASCII)
 _FOLDER = re.compile(r"/[A-Za-z0-9/._-]{1,400}", re.ASCII)
@@ -73,10 +73,17 @@ def mute(channel: str, on: bool) -> Fields:
     return _checked({"Action": "Setvar", "Channel": _channel(channel), "Variable": "MUTEAUDIO(in)", "Value": value})
 
 
-def record(channel: str, recording: str, spool: Path) -> Fields:
-    """Record from now on, while bridged, in stereo: left what the leg says, right what it hears."""
+def record(channel: str, recording: str, spool: Path) -> tuple[Fields, Fields]:
+    """Two actions: note on the leg what is recorded; then record from now on, while bridged, in stereo: left what the leg says,
+    right what it hears."""
     file = f"{_folder(spool)}/{_verb(recording)}.raw"
-    return _checked({"Action": "MixMonitor", "Channel": _channel(channel), "File": file, "Options": "bDi(PB_MIX)"})
+    note: Fields = {"Action": "Setvar", "Channel": _channel(channel), "Variable": "PB_KEPT", "Value": recording}
+    return _checked(note), _checked({"Action": "MixMonitor", "Channel": channel, "File": file, "Options": "bDi(PB_MIX)"})
+
+
+def kept(channel: str) -> Fields:
+    """Ask which recording was begun last on a leg in mid-call."""
+    return _checked({"Action": "Getvar", "Channel": _channel(channel), "Variable": "PB_KEPT"})
 
 
 def pause_record(channel: str, on: bool) -> Fields:
@@ -92,6 +99,20 @@ def stop_record(channel: str) -> Fields:
 
 def whisper(verb: Whisper, channel: str, prompts: Path) -> Fields:
     """A Local channel speaks; its other half passes that to the leg alone (ChanSpy, private whisper)."""
+    return _speak(channel, _files(verb.prompts, prompts))
+
+
+def notice(verb: Record, channel: str, mark: str, prompts: Path) -> Fields:
+    """The same with the notice of a recording, by a channel of this id."""
+    return {**_speak(channel, _files((verb.notice,), prompts)), "ChannelId": _channel(mark)}
+
+
+def speaker(verb: Record, leg: str, nonce: str) -> str:
+    """The id of the channel that speaks to a leg; not the beginning of a leg's, which Asterisk would refuse."""
+    return f"notice-{_verb(verb.recording)}-{_leg(leg)}-{nonce}"
+
+
+def _speak(channel: str, files: str) -> Fields:
     return _checked(
         {
             "Action": "Originate",
@@ -101,7 +122,7 @@ def whisper(verb: Whisper, channel: str, prompts: Path) -> Fields:
             "Priority": "1",
             "Timeout": "5000",
             "Async": "true",
-            "Variable": [f"__PB_TARGET={_channel(channel)}", f"PB_FILES={_files(verb.prompts, prompts)}"],
+            "Variable": [f"__PB_TARGET={_channel(channel)}", f"PB_FILES={files}"],
         }
     )
 
@@ -167,7 +188,7 @@ def _notice(verb: Connect, prompts: Path) -> str:
     if not verb.notice or verb.notice_to == "none":
         return ""
     file = _files((verb.notice,), prompts)
-    near, far = _sides(verb.notice_to)
+    near, far = sides(verb.notice_to)
     return f"A({file if far else ''}:{file if near else ''})"
 
 
@@ -175,15 +196,10 @@ def _warning(verb: Connect, limit_ms: int, prompts: Path) -> tuple[str, ...]:
     """Dial option L, and who hears what.  A bridge shorter than the warning time is warned at its half."""
     if not verb.warn or verb.warn_to == "none":
         return (f"L({limit_ms})",)
-    near, far = _sides(verb.warn_to)
+    near, far = sides(verb.warn_to)
     left_ms = min(_positive(verb.warn_s) * 1000, limit_ms // 2)
     yes = {True: "yes", False: "no"}
     return f"L({limit_ms}:{left_ms})", yes[near], yes[far], _files((verb.warn,), prompts)
-
-
-def _sides(to: Notice) -> tuple[bool, bool]:
-    """Whether the near leg and the far leg are meant."""
-    return to in ("both", "caller"), to in ("both", "callee")
 
 
 def join(verb: Join, channel: str) -> str:

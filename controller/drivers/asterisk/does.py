@@ -13,6 +13,7 @@ from controller.drivers.asterisk.ami import Message
 from controller.drivers.asterisk.events import Legs, leg_of
 from controller.drivers.asterisk.hook import Hook, Session, fail, quietly
 from controller.drivers.asterisk.link import Link
+from controller.drivers.asterisk.recording import Recorder
 from controller.ports import Unreachable, VerbRefused
 
 ORIGINATE_WITHIN_S = 5.0
@@ -47,11 +48,11 @@ class Does:
         legs: Legs,
         trunks: frozenset[str],
         prompts: Path,
-        spool: Path,
         finish: Callable[[Session, v.Verb], None],
+        recorder: Recorder,
     ) -> None:
         self._link, self._hook, self._legs = link, hook, legs
-        self._trunks, self._prompts, self._spool, self._finish = trunks, prompts, spool, finish
+        self._trunks, self._prompts, self._finish, self._recorder = trunks, prompts, finish, recorder
         self._done, self._existed = _Recent(), _Recent()
         self._originating: dict[str, asyncio.Future[bool]] = {}
         self._watching: set[asyncio.Task[None]] = set()
@@ -67,9 +68,9 @@ class Does:
             v.Hangup: self._hangup,
             v.Part: self._part,
             v.Mute: lambda verb: self._bridged(verb, commands.mute(self._channel(verb.leg), verb.on)),
-            v.Record: self._record,
+            v.Record: recorder.begin,
             v.PauseRecord: lambda verb: self._bridged(verb, commands.pause_record(self._channel(verb.leg), verb.on)),
-            v.StopRecord: lambda verb: self._bridged(verb, commands.stop_record(self._channel(verb.leg))),
+            v.StopRecord: self._stop_record,
             v.Whisper: lambda verb: self._bridged(verb, commands.whisper(verb, self._channel(verb.leg), self._prompts)),
         }
 
@@ -77,9 +78,9 @@ class Does:
         """Do a verb.  Raises VerbRefused, Unreachable.
 
         Once per id: of what lasts the dialplan knows the last one that it began, and a leg id is dialled once; the rest is
-        remembered here, except hang-ups, which may be repeated.
+        remembered here, except hang-ups, which may be repeated, and recordings, of which the leg knows the last that was begun.
         """
-        once = not verb.lasts and not isinstance(verb, v.Hangup)
+        once = not verb.lasts and not isinstance(verb, v.Hangup | v.Record)
         if once and verb.id in self._done:
             return
         handler = self._table.get(type(verb))
@@ -114,6 +115,7 @@ class Does:
 
     def lost(self) -> None:
         """The link is gone: nobody will tell what became of what is on its way."""
+        self._recorder.lost()
         for originating in self._originating.values():
             fail(originating, Unreachable("the link to the PBX was lost"))
 
@@ -231,8 +233,9 @@ class Does:
             raise VerbRefused("the leg is not bridged")
         await self._act(fields)
 
-    async def _record(self, verb: v.Record) -> None:
-        await self._bridged(verb, commands.record(self._channel(verb.leg), verb.recording, self._spool))
+    async def _stop_record(self, verb: v.StopRecord) -> None:
+        if not await self._recorder.call_off(verb.recording):
+            await self._bridged(verb, commands.stop_record(self._channel(verb.leg)))
 
     # --- small things
 

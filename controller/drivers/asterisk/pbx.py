@@ -15,7 +15,7 @@ from controller import assets
 from controller.config import Ami, Hook, Node, Trunk
 from controller.core import events as ev
 from controller.core.call import LegState
-from controller.core.verbs import Connect, Verb
+from controller.core.verbs import Connect, Record, Verb
 from controller.drivers.asterisk import commands, ended, events
 from controller.drivers.asterisk.ami import Message
 from controller.drivers.asterisk.does import Does
@@ -23,6 +23,7 @@ from controller.drivers.asterisk.ended import Journal
 from controller.drivers.asterisk.hook import Hook as HookServer
 from controller.drivers.asterisk.hook import Session
 from controller.drivers.asterisk.link import Link
+from controller.drivers.asterisk.recording import Recorder
 from controller.ports import Clock, LegSeen, Unreachable
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,8 @@ class AsteriskPbx:
         self._link = Link(ami, self._link_up, self._heard, self._link_down)
         known = frozenset(trunk.name for trunk in trunks if not trunk.nodes or node.name in trunk.nodes)
         prompts = node.prompts or assets.dialplans() / "prompts"
-        self._does = Does(self._link, self._hook, self._legs, known, prompts, node.spool, self._finish)
+        self._recorder = Recorder(self._link, self._legs, prompts, node.spool, self._recorded)
+        self._does = Does(self._link, self._hook, self._legs, known, prompts, self._finish, self._recorder)
 
     @classmethod
     async def open(cls, node: Node, trunks: Sequence[Trunk], clock: Clock) -> Self:
@@ -70,6 +72,7 @@ class AsteriskPbx:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._recorder.lost()
         await self._hook.close()
         self._queue.put_nowait(None)
 
@@ -110,6 +113,9 @@ class AsteriskPbx:
     # --- what comes in
 
     def _tell(self, event: ev.Event) -> None:
+        if isinstance(event, ev.LegsParted):
+            for leg in (event.leg, event.other):
+                self._recorder.parted(leg)
         if self._queue.qsize() < QUEUE_BOUND:
             self._queue.put_nowait(event)
         elif self._link.is_up:
@@ -119,7 +125,10 @@ class AsteriskPbx:
     def _heard(self, message: Message) -> None:
         if message["Event"] == "OriginateResponse":
             self._does.not_originated(message.get("Uniqueid", ""))
+            self._recorder.silent(message.get("Uniqueid", ""), "")
             return
+        if message["Event"] == "Hangup":
+            self._recorder.silent(message.get("Uniqueid", ""), message.get("$PB_LINE", ""))
         leg = events.leg_of(message)
         if leg:
             self._does.exists(leg)
@@ -180,6 +189,10 @@ class AsteriskPbx:
         self._tell(ev.VerbDone(now, session.leg, verb.id, session.result or "failed", session.data))
         if isinstance(verb, Connect) and session.result == "unanswered":
             asyncio.get_running_loop().call_later(FAR_NEVER_CAME_S, self._far_never_came, verb.far)
+
+    def _recorded(self, verb: Record, result: str) -> None:
+        """A recording in mid-call has begun, or will not."""
+        self._tell(ev.VerbDone(self._clock.now(), verb.leg, verb.id, result))
 
     def _far_never_came(self, far: str) -> None:
         """Asterisk could not even make the far leg (no such endpoint), so it tells nothing of its end."""

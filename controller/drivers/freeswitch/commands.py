@@ -10,10 +10,10 @@ from collections.abc import Collection
 
 from controller.core import ids
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Answer, Ask, Connect, Detect, Dial, Join, Notice, Play
+from controller.core.verbs import PROMPT_NAME, Answer, Ask, Connect, Detect, Dial, Join, Notice, Play
 from controller.ports import VerbRefused
 
-_PROMPT = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 _TRUNK = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 _STOP = re.compile(r"[0-9*#]?", re.ASCII)
 _BREAKS = re.compile(r"[\r\n\x00]")
@@ -27,7 +27,7 @@ LONGEST_SAY_S = 3600
 
 EVENTS = (
     "CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP_COMPLETE "
-    "DTMF BACKGROUND_JOB CUSTOM patchbay::held patchbay::done"
+    "DTMF BACKGROUND_JOB MEDIA_BUG_STOP CUSTOM patchbay::held patchbay::done"
 )
 SUBSCRIBE = (f"event json {EVENTS}",)
 BEAT = "api expand global_setvar PB_UNTIL=${expr(${strepoch()}+2)}"
@@ -129,6 +129,18 @@ def _record(leg: str, what: str, recording: str) -> str:
 def whisper(leg: str, prompts: Collection[str]) -> str:
     """Mix prompts into what the leg hears."""
     return _api("expand", "uuid_displace", _leg(leg), "start", _files(prompts), "0", "mux")
+
+
+def notice(leg: str, prompt: str, mark: str) -> str:
+    """The same with the notice of a recording.  The mark is a parameter of the file that nobody reads; it comes back with the
+    end of what is mixed in, and lets a second one of the same prompt be."""
+    file = f"{{pb={_matching(_NONCE, 'mark', mark)}}}{_files((prompt,))}"
+    return _api("expand", "uuid_displace", _leg(leg), "start", file, "0", "mux")
+
+
+def mark_of(file: str) -> str:
+    """The mark in a file's name, or empty."""
+    return file.partition("}")[0].removeprefix("{pb=") if file.startswith("{pb=") else ""
 
 
 # --- the truth after a gap

@@ -13,6 +13,7 @@ from controller.drivers.freeswitch.causes import FULL, REFUSED_AS
 from controller.drivers.freeswitch.events import Legs
 from controller.drivers.freeswitch.held import Held
 from controller.drivers.freeswitch.link import Link
+from controller.drivers.freeswitch.recording import Recorder
 from controller.ports import Unreachable, VerbRefused
 
 ORIGINATE_WITHIN_S = 5.0
@@ -38,8 +39,8 @@ class Recent(OrderedDict[str, None]):
 class Does:
     """Does verbs on one FreeSWITCH."""
 
-    def __init__(self, link: Link, legs: Legs, held: Held, trunks: frozenset[str]) -> None:
-        self._link, self._legs, self._held, self._trunks = link, legs, held, trunks
+    def __init__(self, link: Link, legs: Legs, held: Held, trunks: frozenset[str], recorder: Recorder) -> None:
+        self._link, self._legs, self._held, self._trunks, self._recorder = link, legs, held, trunks, recorder
         self._done, self._existed = Recent(), Recent()
         self._originating: dict[str, asyncio.Future[str]] = {}
         self._table: dict[type[v.Verb], Callable[[Any], Awaitable[None]]] = {
@@ -54,11 +55,11 @@ class Does:
             v.Hangup: self._hangup,
             v.Part: self._part,
             v.Mute: lambda verb: self._bridged(verb, commands.mute(legs.uuid(verb.leg), verb.on)),
-            v.Record: lambda verb: self._bridged(verb, commands.record(legs.uuid(verb.leg), verb.recording)),
+            v.Record: recorder.begin,
             v.PauseRecord: lambda verb: self._bridged(
                 verb, commands.pause_record(legs.uuid(verb.leg), verb.recording, verb.on)
             ),
-            v.StopRecord: lambda verb: self._bridged(verb, commands.stop_record(legs.uuid(verb.leg), verb.recording)),
+            v.StopRecord: self._stop_record,
             v.Whisper: lambda verb: self._bridged(verb, commands.whisper(legs.uuid(verb.leg), verb.prompts)),
         }
 
@@ -66,9 +67,9 @@ class Does:
         """Do a verb.  Raises VerbRefused, Unreachable.
 
         Once per id: of what lasts the dialplan knows the last one that it began, and a leg id is dialled once; the rest is
-        remembered here, except hang-ups, which may be repeated.
+        remembered here, except hang-ups and the beginning of a recording, which may be repeated.
         """
-        once = not verb.lasts and not isinstance(verb, v.Hangup)
+        once = not verb.lasts and not isinstance(verb, v.Hangup | v.Record)
         if once and verb.id in self._done:
             return
         handler = self._table.get(type(verb))
@@ -101,6 +102,7 @@ class Does:
     def lost(self) -> None:
         """The link is gone: nobody will tell what became of what is on its way."""
         self._held.clear()
+        self._recorder.lost()
         for originating in self._originating.values():
             if not originating.done():
                 originating.set_exception(Unreachable("the link to the PBX was lost"))
@@ -174,6 +176,11 @@ class Does:
         if verb.leg not in self._legs.peer:
             raise VerbRefused("the leg is not bridged")
         await self._act(command)
+
+    async def _stop_record(self, verb: v.StopRecord) -> None:
+        """Also of a leg whose talk is over: what was begun in mid-call would go on."""
+        if not await self._recorder.call_off(verb.recording):
+            await self._act(commands.stop_record(self._legs.uuid(verb.leg), verb.recording))
 
     # --- small things
 

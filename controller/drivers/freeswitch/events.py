@@ -22,6 +22,7 @@ WIRE = {
     "job": "Job-UUID",
     "body": "_body",
     "digit": "DTMF-Digit",
+    "mixed": "Media-Bug-Target",
     "one": "Bridge-A-Unique-ID",
     "other": "Bridge-B-Unique-ID",
     "beside": "Other-Leg-Unique-ID",
@@ -61,6 +62,7 @@ class Heard(msgspec.Struct, frozen=True, rename=WIRE):
     job: str = ""
     body: str = ""
     digit: str = ""
+    mixed: str = ""
     one: str = ""
     other: str = ""
     beside: str = ""
@@ -99,6 +101,8 @@ UUIDS = ("leg", "one", "other", "beside", "peer", "bridged_to")
 """What of an event may be a uuid of FreeSWITCH's own that stands for a leg of ours."""
 WITH_SOUND = ("early", "answered")
 HELD, DONE = "patchbay::held", "patchbay::done"
+MIXED = "MEDIA_BUG_STOP"
+"""Something that was mixed into a leg, or recorded from it, is over.  It may come after the leg's end."""
 
 
 def decode(body: bytes) -> Heard:

@@ -17,13 +17,14 @@ from ulid import ULID
 from controller.config import Esl, Node, Trunk
 from controller.core import events as ev
 from controller.core import ids
-from controller.core.verbs import Verb
+from controller.core.verbs import Record, Verb
 from controller.drivers.freeswitch import commands, ended, events, survey
 from controller.drivers.freeswitch.does import Does, Recent
 from controller.drivers.freeswitch.events import Heard
 from controller.drivers.freeswitch.frames import Frame
 from controller.drivers.freeswitch.held import Held
 from controller.drivers.freeswitch.link import Link
+from controller.drivers.freeswitch.recording import Recorder
 from controller.ports import Clock, LegSeen, Unreachable, VerbRefused
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,8 @@ class FreeSwitchPbx:
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = Link(esl, self._link_up, self._heard, self._link_down)
         known = frozenset(trunk.name for trunk in trunks if not trunk.nodes or node.name in trunk.nodes)
-        self._does = Does(self._link, self._legs, self._held, known)
+        self._recorder = Recorder(self._link, self._legs, self._recorded)
+        self._does = Does(self._link, self._legs, self._held, known, self._recorder)
 
     @classmethod
     async def open(cls, node: Node, trunks: Sequence[Trunk], clock: Clock) -> Self:
@@ -65,6 +67,7 @@ class FreeSwitchPbx:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._recorder.lost()
         self._queue.put_nowait(None)
 
     async def events(self) -> AsyncIterator[ev.Event]:
@@ -101,6 +104,9 @@ class FreeSwitchPbx:
     # --- what comes in
 
     def _tell(self, event: ev.Event) -> None:
+        if isinstance(event, ev.LegsParted):
+            for leg in (event.leg, event.other):
+                self._recorder.parted(leg)
         if self._queue.qsize() < QUEUE_BOUND:
             self._queue.put_nowait(event)
         elif self._link.is_up:
@@ -110,6 +116,9 @@ class FreeSwitchPbx:
     def _heard(self, body: bytes) -> None:
         try:
             heard = self._legs.ours(events.decode(body))
+            if heard.name == events.MIXED:
+                self._recorder.silent(heard.mixed, heard.answer == ANSWERED)
+                return
             told = events.read(heard, self._legs)
         except ValueError:
             log.warning("freeswitch sent an event that cannot be read", node=self.node)
@@ -203,6 +212,10 @@ class FreeSwitchPbx:
             self._tell(ev.LegHeld(heard.at, heard.leg, last.step, last.result, up=up))
         if last.result == "unanswered" and ids.is_leg_id(heard.far):
             asyncio.get_running_loop().call_later(FAR_NEVER_CAME_S, self._far_never_came, heard.far)
+
+    def _recorded(self, verb: Record, result: str) -> None:
+        """A recording in mid-call has begun, or will not."""
+        self._tell(ev.VerbDone(self._clock.now(), verb.leg, verb.id, result))
 
     def _far_never_came(self, far: str) -> None:
         """FreeSWITCH could not even make the far leg (no such gateway, no room), so it tells nothing of its end."""

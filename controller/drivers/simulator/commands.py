@@ -82,8 +82,7 @@ def _detect(exchange: Exchange, verb: v.Detect) -> None:
 
 
 def _record(exchange: Exchange, verb: v.Record) -> None:
-    _talking(exchange, verb.leg)
-    exchange.tapes.setdefault(verb.recording, Tape(verb.leg, exchange.now))
+    exchange.record(_talking(exchange, verb.leg), verb)
 
 
 def _tape(exchange: Exchange, recording: str) -> Tape:
@@ -98,6 +97,9 @@ def _pause(exchange: Exchange, verb: v.PauseRecord) -> None:
 
 
 def _stop(exchange: Exchange, verb: v.StopRecord) -> None:
+    if verb.recording in exchange.notices:
+        exchange.notices.discard(verb.recording)
+        return
     tape = _tape(exchange, verb.recording)
     tape.stopped_at = tape.stopped_at or exchange.now
 

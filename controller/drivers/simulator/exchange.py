@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.core import events as ev
 from controller.core.call import LegState, Why
 from controller.core.numbers import is_dialable
-from controller.core.verbs import Ask, Connect, Detect, Dial, Play, Verb
+from controller.core.verbs import PROMPT_NAME, Ask, Connect, Detect, Dial, Play, Record, Verb
 from controller.drivers.simulator.channel import Channel
 from controller.drivers.simulator.phones import NOBODY, Phone
 from controller.drivers.simulator.timers import Timers
@@ -16,7 +16,7 @@ from controller.drivers.simulator.timers import Timers
 KNOCK_MS = 1_000
 """How often a held leg asks for a controller."""
 PROMPT_MS = 1_500
-PROMPT_NAME = re.compile(r"[a-z0-9_-]{1,60}")
+_PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 KEY_MS = 300
 GREETING_MS, SILENCE_MS = 1_500, 800
 """Who says less, and then is silent for so long, is a person."""
@@ -44,7 +44,7 @@ class Exchange:
     """One PBX, with these prompts and trunks (None: every one that is asked for).
 
     ``lines``: what was written down of each ended leg.  ``rang``: how often a phone rang for each verb and leg; ``rang_at``:
-    when, for a leg, and ``numbers``: at which."""
+    when, for a leg, and ``numbers``: at which.  ``notices``: recordings that begin when those have been told."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Exchange:
         self.channels: dict[str, Channel] = {}
         self.lines: dict[str, ev.LegEnded] = {}
         self.tapes: dict[str, Tape] = {}
+        self.notices: set[str] = set()
         self.rang: Counter[str] = Counter()
         self.rang_at: dict[str, int] = {}
         self.numbers: dict[str, str] = {}
@@ -203,6 +204,27 @@ class Exchange:
         if limit_s is not None:
             self._later(far, limit_s * 1000, lambda c: self.end(c, "limit", None, 16))
 
+    def record(self, channel: Channel, verb: Record) -> None:
+        """Record a talk when those have been told who are to be; asked again it is the same recording."""
+        other = channel.peer
+        if verb.recording in self.tapes:
+            self.tell(ev.VerbDone(self.now, channel.leg, verb.id, "recording"))
+        elif verb.notice and verb.notice_to != "none":
+            self.notices.add(verb.recording)
+            self._later(channel, PROMPT_MS, lambda near: self._told(near, other, verb))
+        else:
+            self.notices.add(verb.recording)
+            self._told(channel, other, verb)
+
+    def _told(self, channel: Channel, other: Channel | None, verb: Record) -> None:
+        if verb.recording not in self.notices:
+            return
+        self.notices.discard(verb.recording)
+        talks = channel.bridged and channel.peer is other
+        if talks:
+            self.tapes[verb.recording] = Tape(channel.leg, self.now)
+        self.tell(ev.VerbDone(self.now, channel.leg, verb.id, "recording" if talks else "failed"))
+
     # --- held legs
 
     def hold(self, channel: Channel) -> None:
@@ -261,7 +283,7 @@ class Exchange:
 
     def play(self, channel: Channel, verb: Play | Ask) -> None:
         """Play prompts, and ask for keys; of an id that was done already the result is told again."""
-        if any(PROMPT_NAME.fullmatch(prompt) is None for prompt in verb.prompts):
+        if any(_PROMPT.fullmatch(prompt) is None for prompt in verb.prompts):
             raise Refused("this is no prompt's name")
         if self.began(channel, verb):
             return

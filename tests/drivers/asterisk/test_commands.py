@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.verbs import Ask, Connect, Detect, Dial, Join, Play, Whisper
+from controller.core.verbs import Ask, Connect, Detect, Dial, Join, Play, Record, Whisper
 from controller.drivers.asterisk import commands
 from controller.ports import VerbRefused
 
@@ -203,13 +203,26 @@ def test_no_ami_value_begins_a_new_header(value: str) -> None:
         lambda: commands.hang_up(value, 16)[0],
         lambda: commands.redirect_to_hold(value),
         lambda: commands.mute(value, True),
-        lambda: commands.record(value, VERB, Path("/srv/spool")),
+        lambda: commands.record(value, VERB, Path("/srv/spool"))[1],
+        lambda: commands.kept(value),
+        lambda: commands.notice(Record(VERB, LEG, VERB, value, "both"), LEG, "notice-1", SAY),
+        lambda: commands.notice(Record(VERB, LEG, VERB, "recorded", "both"), value, value, SAY),
     ):
         try:
             fields = make()
         except VerbRefused:
             continue
         assert not any(set(str(text)) & set("\r\n\x00") for text in fields.values())
+
+
+def test_what_is_recorded_is_noted_on_the_leg_and_the_notice_is_a_channel_of_its_own() -> None:
+    note, record = commands.record(LEG, VERB, Path("/srv/spool"))
+    assert (note["Variable"], note["Value"]) == ("PB_KEPT", VERB)
+    assert (record["File"], record["Options"]) == (f"/srv/spool/{VERB}.raw", "bDi(PB_MIX)")
+    verb = Record(VERB, LEG, VERB, "recorded", "both")
+    notice = commands.notice(verb, "1700000000.7", commands.speaker(verb, LEG, "ab12"), SAY)
+    assert notice["ChannelId"] == f"notice-{VERB}-{LEG}-ab12"
+    assert notice["Variable"] == ["__PB_TARGET=1700000000.7", "PB_FILES=/srv/prompts/recorded"]
 
 
 @pytest.mark.parametrize("folder", ["relative", "/a b", "/a,b", "/a&b", "/a\nb", "/a$b", "/a;b"])

@@ -184,6 +184,9 @@ def test_small_commands() -> None:
     assert commands.record(LEG, VERB) == f"api expand uuid_record {LEG} start ${{PB_SPOOL}}/{VERB}.raw"
     assert commands.pause_record(LEG, VERB, on=True) == f"api expand uuid_record {LEG} mask ${{PB_SPOOL}}/{VERB}.raw"
     assert commands.pause_record(LEG, VERB, on=False) == f"api expand uuid_record {LEG} unmask ${{PB_SPOOL}}/{VERB}.raw"
+    notice = commands.notice(LEG, "recorded", "ab12")
+    assert notice == f"api expand uuid_displace {LEG} start {{pb=ab12}}${{PB_SAY}}/recorded.wav 0 mux"
+    assert [commands.mark_of(file) for file in ("{pb=ab12}/say/recorded.wav", "/say/recorded.wav", "")] == ["ab12", "", ""]
     assert commands.stop_record(LEG, VERB) == f"api expand uuid_record {LEG} stop ${{PB_SPOOL}}/{VERB}.raw"
     assert commands.whisper(LEG, ("beep",)) == f"api expand uuid_displace {LEG} start ${{PB_SAY}}/beep.wav 0 mux"
 
@@ -278,6 +281,8 @@ def test_no_id_is_anything_else(text: str) -> None:
         lambda: commands.mute(text, True),
         lambda: commands.record(LEG, text),
         lambda: commands.record(text, VERB),
+        lambda: commands.notice(text, "recorded", "ab12"),
+        lambda: commands.notice(LEG, "recorded", text + "!"),
         lambda: commands.join(Join(VERB, LEG, text)),
         lambda: commands.mark(text + "!"),
     ):

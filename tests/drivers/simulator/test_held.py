@@ -1,9 +1,15 @@
 """The exchange: what a held leg is told to do, and what it does when nobody listens."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pydantic import TypeAdapter
+
+from controller.api.fields import Prompt
 from controller.core import events as ev
 from controller.core import verbs as v
+from controller.drivers.asterisk import commands as asterisk
+from controller.drivers.freeswitch import commands as freeswitch
 from controller.drivers.simulator.exchange import KNOCK_MS, PROMPT_MS, NoAnswerYet, Refused
 from controller.drivers.simulator.phones import Phone
 from controller.drivers.simulator.timers import Agenda
@@ -28,6 +34,15 @@ def test_a_prompt_that_is_not_there_fails_and_what_is_no_name_is_refused() -> No
     assert room.last(ev.VerbDone).result == "failed"
     with pytest.raises(Refused):
         room.do(v.Play("q", A, ("../etc",)))
+
+
+@pytest.mark.parametrize("name", ["beep", "our_own-prompt", "2nd"])
+def test_a_prompt_that_the_api_takes_is_one_to_every_pbx(name: str) -> None:
+    assert TypeAdapter(Prompt).validate_python(name) == name
+    Room().held().do(v.Play("p", A, (name,)))
+    play = v.Play("01JD3Y8Q4ZK5T0M6W9RB2XHCVE0001", "01JD3Y8Q4ZK5T0M6W9RB2XHCVE01", (name,))
+    assert f"/say/{name}" in asterisk.play(play, Path("/say"))
+    assert f"/{name}.wav" in freeswitch.play(play)
 
 
 def test_what_is_no_number_or_no_trunk_is_refused() -> None:
