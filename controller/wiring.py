@@ -26,6 +26,7 @@ from controller.services.arrivals import Arrivals
 from controller.services.asking import Asker
 from controller.services.bindings import Bindings
 from controller.services.calls import Calls
+from controller.services.claims import Claims
 from controller.services.clock import SystemClock
 from controller.services.conductor import NodeState
 from controller.services.desk import Desk
@@ -68,6 +69,7 @@ class Patchbay:
     tally: Tally
     memories: Memories
     agents: Agents
+    claims: Claims
     asker: Asker
     abandoned: Abandoned
     tasks: Tasks = field(default_factory=Tasks)
@@ -86,6 +88,7 @@ class Patchbay:
         self.tasks.spawn(self.recordings.run())
         self.tasks.spawn(self.memories.run())
         self.tasks.spawn(self.agents.run())
+        self.tasks.spawn(self.claims.run())
         self.tasks.spawn(self.asker.run())
         self.tasks.spawn(self.house.bindings.run())
         self.tasks.spawn(self.house.journal.run())
@@ -154,6 +157,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
 
     memories = Memories(database.memories, clock)
     agents = Agents(database.agents, database.calls, calls, scheduler, clock)
+    claims = _claims(database, calls, clock, agents, arrivals)
     fleet = Fleet(database.nodes, owner_of, joined, owners.pop, scheduler.look)
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
     calls.act, calls.ready = fleet.act, fleet.ready
@@ -161,21 +165,19 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     fleet.told = partial(_node_told, feed, journal, clock)
     policy = Policy(database.policies, settings.policy, dialled, clock, journal, _is_shared(settings))
     masked = _masked(settings, database, clock, policy, journal, lookups)
-    arrivals.ask(RoutedCalls(masked, database.routes, database.agents, asker, flows, clock), *memories.resolvers)
-    policy.end_call = desk.end
+    robots = Robots(database.agents, database.calls, database.routes, claims.claim, flows, desk, policy.check, clock)
+    _asked(arrivals, lookups, RoutedCalls(masked, database.routes, claims.claim, asker, flows, clock), robots, memories)
+    policy.end_call, policy.live = desk.end, lambda: [call for name in owners for call in calls.of_node(name)]
     scheduler.may_start, policy.tell, policy.book.limited = policy.may_start, calls.tell_closed, partial(limits.own, "tenant")
-    lookups.books |= Robots(database.agents, database.calls, database.routes, flows, desk, policy.check, clock).books
-    policy.live = lambda: [call for name in owners for call in calls.of_node(name)]
     for node in settings.nodes:
         fleet.join(node)
-    for watcher in (feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed):
-        calls.watch(watcher)
+    calls.watch(feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed)
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
         lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, feed.publish), agents=agents,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
-    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, asker, gone)
+    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone)
     return patchbay
 
 
@@ -196,6 +198,19 @@ def _masked(settings: Settings, db: Database, clock: Clock, policy: Policy, jour
     masked = MaskedCalls(db.bindings, db.wrong_keys, clock, policy.book.blocks, guards, journal.later)
     lookups.books["bindings"] = masked.keyed
     return masked
+
+
+def _claims(db: Database, calls: Calls, clock: Clock, agents: Agents, arrivals: Arrivals) -> Claims:
+    """Who claims agents for calls that come in."""
+    claims = Claims(db.agents, db.calls, calls, clock, agents.look)
+    arrivals.let_go = claims.let_go
+    return claims
+
+
+def _asked(arrivals: Arrivals, lookups: LookUps, routed: RoutedCalls, robots: Robots, memories: Memories) -> None:
+    """Who is asked what becomes of a call that comes in, and what flows look up."""
+    arrivals.ask(routed, *memories.resolvers)
+    lookups.books |= robots.books
 
 
 def _is_shared(settings: Settings) -> bool:

@@ -5,11 +5,12 @@ for again, after a crash, it is the same one.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from controller.core.agent import WANTED, Agent
+from controller.core.agent import WANTED, Agent, busy
 from controller.core.call import Call
+from controller.core.claimed import claimed
 from controller.core.flow import resolve, seconds
 from controller.core.ids import CALL_WIDTH, call_of
 from controller.core.verbs import LookUp
@@ -27,6 +28,8 @@ ANYBODY = "anybody"
 """The variable ``callback_by`` where any agent of the queue may call back."""
 WITHIN_S, LONGEST_S = 86_400, 7 * 86_400
 STICKY_S = 7 * 86_400
+LAST = "last_agent"
+"""The book, and the leg whose number it finds."""
 TIME_WIDTH = 10
 """Characters of a call's id that say when it was made."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -53,6 +56,10 @@ class Past(Protocol):
         """The last ones, the newest first."""
 
 
+Claim = Callable[[str, str, str], Awaitable[Agent | None]]
+"""Claims an agent (tenant, call, agent) who is on duty and free; None: that one is not.  Raises NotSaved."""
+
+
 class Robots:
     """The books ``offers``, ``callback`` and ``last_agent``.  ``check``: whether the policy lets a call be taken in; raises
     Forbidden."""
@@ -62,18 +69,19 @@ class Robots:
         agents: AgentStore,
         calls: CallStore,
         past: Past,
+        claim: Claim,
         flows: FlowBook,
         desk: Desk,
         check: Callable[[Call], None],
         clock: Clock,
     ) -> None:
-        self._agents, self._calls, self._past, self._flows = agents, calls, past, flows
+        self._agents, self._calls, self._past, self._claim, self._flows = agents, calls, past, claim, flows
         self._desk, self._check, self._clock = desk, check, clock
 
     @property
     def books(self) -> Mapping[str, Book]:
         """By name, as flows look them up."""
-        return {"offers": self.offers, "callback": self.callback, "last_agent": self.last_agent}
+        return {"offers": self.offers, "callback": self.callback, LAST: self.last_agent}
 
     async def offers(self, call: Call, _verb: LookUp) -> Answer:
         """What this caller can be offered: the prompts to say, and whether the callee is off duty.  Raises NotSaved."""
@@ -108,18 +116,20 @@ class Robots:
         return Answer("found")
 
     async def last_agent(self, call: Call, _verb: LookUp) -> Answer:
-        """The agent to whom the caller spoke last by this X, within ``sticky_s``, if they are on duty and free.  Raises
-        NotSaved."""
+        """The agent to whom the caller spoke last by this X, within ``sticky_s``, claimed if they are on duty and
+        free.  Raises NotSaved."""
         caller, x = call.vars.get("caller"), as_e164(str(call.vars["called"]))
         if not caller:
             return Answer("nobody")
         sticky_s = _seconds(self._said(call, "sticky_s"), STICKY_S)
         for before in await self._past.of_party(call.tenant, caller, self._clock.now() - sticky_s * 1000):
             number = _spoke_to(before, caller, x)
-            agent = await self._agents.of_number(call.tenant, number) if number else None
-            if agent is not None:
-                free = agent.state == "on_duty" and agent.call is None
-                return Answer("found", {"last_agent": agent.number}) if free else Answer("nobody")
+            spoke = await self._agents.of_number(call.tenant, number) if number else None
+            if spoke is not None:
+                agent = await self._claim(call.tenant, call.id, spoke.id)
+                if agent is None:
+                    break
+                return Answer("found", claimed(LAST, agent.id, agent.number), told=(busy(agent, LAST),))
         return Answer("nobody")
 
     def _said(self, call: Call, name: str) -> Any:

@@ -6,7 +6,7 @@ phone rung.  The caller hears ringing meanwhile, unanswered.  Without a good ans
 holds.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +14,8 @@ import structlog
 from pydantic import ValidationError
 
 from controller.core import ids
-from controller.core.agent import Agent
+from controller.core.agent import Agent, busy
+from controller.core.claimed import claimed
 from controller.core.flow import Flow
 from controller.core.route import Earlier, Routed
 from controller.ports import Clock
@@ -33,6 +34,8 @@ REFUSED = "refused"
 """The flow of a call that is refused with a word."""
 OPEN = frozenset({"unknown", "no_callee"})
 """Why a call reached nobody by a binding, where a route may take it: no rule forbids it."""
+NO_AGENT = "no_agent"
+"""Why the business had no say although its answer was a good one: the agent is not to be had."""
 SHOWN = 10
 """How many earlier calls a question tells of."""
 
@@ -47,11 +50,12 @@ class Store(Protocol):
         """The caller's last calls to it, the newest first."""
 
 
-class AgentStore(Protocol):
-    """Where agents are found."""
+Claim = Callable[[str, str, str], Awaitable[Agent | None]]
+"""Claims an agent (tenant, call, agent) who is on duty and free; None: that one is not.  Raises NotSaved."""
 
-    async def find(self, tenant: str, agent_id: str) -> Agent | None:
-        """One agent of a tenant."""
+
+class NoAgent(Unfit):
+    """The agent who is to be rung is not to be had now."""
 
 
 class RoutedCalls:
@@ -61,12 +65,12 @@ class RoutedCalls:
         self,
         masked: Resolver,
         store: Store,
-        agents: AgentStore,
+        claim: Claim,
         asker: Asker,
         flows: FlowBook,
         clock: Clock,
     ) -> None:
-        self._masked, self._store, self._agents, self._asker = masked, store, agents, asker
+        self._masked, self._store, self._claim, self._asker = masked, store, claim, asker
         self._flows, self._clock = flows, clock
 
     async def __call__(self, arrival: Arrival) -> Taken | Refusal | None:
@@ -94,6 +98,8 @@ class RoutedCalls:
             return await self._taken(call, await self._ask(call, url), "business")
         except NotAnswered as failure:
             return failure.why
+        except NoAgent:
+            return NO_AGENT
         except Unfit as fault:
             self._asker.results["invalid"] += 1
             log.warning("an answer cannot be carried out", leg=call.arrival.leg, tenant=call.routed.tenant, reason=str(fault))
@@ -104,6 +110,8 @@ class RoutedCalls:
         try:
             answer = ANSWER.validate_python(dict(call.routed.route.answer))
             return await self._taken(call, answer, "number", reason)
+        except NoAgent:
+            return await self._taken(call, NOBODY, "number", reason or NO_AGENT)
         except (Unfit, ValidationError) as fault:
             word = str(fault) if isinstance(fault, Unfit) else "it is written otherwise today"
             log.warning("a route cannot be carried out", leg=call.arrival.leg, tenant=call.routed.tenant, reason=word)
@@ -121,29 +129,26 @@ class RoutedCalls:
         return read(await self._asker.ask(routed.tenant, url, routed.secrets, call.question, call.body(), within_s))
 
     async def _taken(self, call: "_Call", answer: Connect | Announce | Menu | Reject, by: str, reason: str = "") -> Taken:
-        """The call that an answer means.  Raises Unfit."""
-        told = ("call.routed", {"by": by, "action": answer.action, "reason": reason or None})
-        flow, variables = await self._walk(call, answer)
-        return Taken(call.routed.tenant, flow, variables, "masked", reference=answer.reference, told=(told,))
+        """The call that an answer means; its agent is claimed.  Raises Unfit, NotSaved."""
+        told: tuple[tuple[str, Any], ...] = (("call.routed", {"by": by, "action": answer.action, "reason": reason or None}),)
+        if isinstance(answer, Connect) and answer.agent is not None:
+            agent = await self._claim(call.routed.tenant, call.id, answer.agent.removeprefix("agt_"))
+            if agent is None:
+                raise NoAgent("agent: not there, not on duty, or not free")
+            flow, variables = THROUGH, _connected(call, answer, claimed("callee", agent.id, agent.number))
+            told = (*told, busy(agent, "callee"))
+        else:
+            flow, variables = self._walk(call, answer)
+        return Taken(call.routed.tenant, flow, variables, "masked", reference=answer.reference, told=told)
 
-    async def _walk(self, call: "_Call", answer: Connect | Announce | Menu | Reject) -> tuple[str, dict[str, Any]]:
+    def _walk(self, call: "_Call", answer: Connect | Announce | Menu | Reject) -> tuple[str, dict[str, Any]]:
         if isinstance(answer, Connect):
-            return THROUGH, await self._connected(call, answer)
+            return THROUGH, _connected(call, answer, {"callee": answer.to})
         if isinstance(answer, Announce):
             return TOLD, {"prompt": answer.prompt}
         if isinstance(answer, Reject):
             return REFUSED, {"with": answer.with_}
         return answer.flow, _variables(call, answer, self._flow(answer.flow))
-
-    async def _connected(self, call: "_Call", answer: Connect) -> dict[str, Any]:
-        number = answer.to
-        if answer.agent is not None:
-            agent = await self._agents.find(call.routed.tenant, answer.agent.removeprefix("agt_"))
-            if agent is None or agent.state != "on_duty" or agent.call is not None:
-                raise Unfit("agent: not there, not on duty, or not free")
-            number = agent.number
-        optional = answer.model_dump(include={"announce", "ring_timeout_s", "record", "max_duration_s"}, exclude_none=True)
-        return {"callee": number, "callee_display": answer.display or call.routed.number, **optional}
 
     def _flow(self, name: str) -> Flow:
         try:
@@ -210,6 +215,11 @@ def _history(earlier: Earlier) -> dict[str, Any]:
         "disposition": earlier.disposition,
         "talked_s": earlier.talked_ms / 1000,
     }
+
+
+def _connected(call: _Call, answer: Connect, whom: dict[str, Any]) -> dict[str, Any]:
+    optional = answer.model_dump(include={"announce", "ring_timeout_s", "record", "max_duration_s"}, exclude_none=True)
+    return {**whom, "callee_display": answer.display or call.routed.number, **optional}
 
 
 def _is_open(found: Taken | Refusal | None) -> bool:
