@@ -17,6 +17,7 @@ from controller.config import Node, Settings
 from controller.core.call import Call
 from controller.core.facts import Fact
 from controller.core.flow import parse
+from controller.core.notation import ROUTE
 from controller.listening import Server, http_config, listening
 from controller.measures import of_policy, of_questions
 from controller.ports import Clock, Live, Pbx, Spool
@@ -210,7 +211,7 @@ def _claims(db: Database, calls: Calls, clock: Clock, agents: Agents, arrivals: 
 def _asked(arrivals: Arrivals, lookups: LookUps, routed: RoutedCalls, robots: Robots, memories: Memories) -> None:
     """Who is asked what becomes of a call that comes in, and what flows look up."""
     arrivals.ask(routed, *memories.resolvers)
-    lookups.books |= robots.books
+    lookups.books |= {**robots.books, ROUTE: routed.keyed}
 
 
 def _is_shared(settings: Settings) -> bool:
