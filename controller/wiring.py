@@ -35,6 +35,7 @@ from controller.services.feed import Feed
 from controller.services.fleet import Fleet
 from controller.services.flows import FlowBook, read_folder
 from controller.services.journal import NOBODY, Journal
+from controller.services.last_agents import LastAgents
 from controller.services.limits import Limits
 from controller.services.lookups import LookUps
 from controller.services.masked import MaskedCalls
@@ -96,7 +97,7 @@ class Patchbay:
         self.tasks.spawn(self.house.policy.run())
         keep, db = self.house.settings.retention, database
         days = keep.timeline_days, keep.audit_days
-        self.tasks.spawn(upkeep(db.retention, db.idempotency, db.wrong_keys, db.audit, *days, self.house.clock))
+        self.tasks.spawn(upkeep(db.retention, db.idempotency, db.wrong_keys, db.last_agents, db.audit, *days, self.house.clock))
 
     async def stop(self) -> None:
         """Let go of the nodes; calls go on without us."""
@@ -158,7 +159,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
 
     memories = Memories(database.memories, clock)
     agents = Agents(database.agents, database.calls, calls, scheduler, clock)
-    claims = _claims(database, calls, clock, agents, arrivals)
+    claims, last = _claims(database, calls, clock, agents, arrivals)
     fleet = Fleet(database.nodes, owner_of, joined, owners.pop, scheduler.look)
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
     calls.act, calls.ready = fleet.act, fleet.ready
@@ -166,7 +167,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     fleet.told = partial(_node_told, feed, journal, clock)
     policy = Policy(database.policies, settings.policy, dialled, clock, journal, _is_shared(settings))
     masked = _masked(settings, database, clock, policy, journal, lookups)
-    robots = Robots(database.agents, database.calls, database.routes, claims.claim, flows, desk, policy.check, clock)
+    robots = Robots(database.agents, database.calls, last, claims.claim, flows, desk, policy.check, clock)
     _asked(arrivals, lookups, RoutedCalls(masked, database.routes, claims.claim, asker, flows, clock), robots, memories)
     policy.end_call, policy.live = desk.end, lambda: [call for name in owners for call in calls.of_node(name)]
     scheduler.may_start, policy.tell, policy.book.limited = policy.may_start, calls.tell_closed, partial(limits.own, "tenant")
@@ -176,6 +177,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
         lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, feed.publish), agents=agents,
+        last_agents=last,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
     patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone)
@@ -201,11 +203,11 @@ def _masked(settings: Settings, db: Database, clock: Clock, policy: Policy, jour
     return masked
 
 
-def _claims(db: Database, calls: Calls, clock: Clock, agents: Agents, arrivals: Arrivals) -> Claims:
-    """Who claims agents for calls that come in."""
+def _claims(db: Database, calls: Calls, clock: Clock, agents: Agents, arrivals: Arrivals) -> tuple[Claims, LastAgents]:
+    """Who claims agents for calls that come in, and who knows to whom customers spoke."""
     claims = Claims(db.agents, db.calls, calls, clock, agents.look)
     arrivals.let_go = claims.let_go
-    return claims
+    return claims, LastAgents(db.agents, db.routes, db.last_agents, clock)
 
 
 def _asked(arrivals: Arrivals, lookups: LookUps, routed: RoutedCalls, robots: Robots, memories: Memories) -> None:

@@ -116,6 +116,20 @@ def _answer(said: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+@command.command("last-agent")
+@click.argument("number_id")
+@click.argument("customer")
+@click.option("--forget", is_flag=True, help="Forget it: who calls again reaches whoever is next.")
+@connected
+def last_agent(api: Api, number_id: str, customer: str, forget: bool) -> None:
+    """The agent to whom a customer spoke last by an X, and who is reached again."""
+    found = api.send("DELETE" if forget else "GET", f"/v1/numbers/{number_id}/last-agent", customer=customer)
+    if forget:
+        show(api, {"id": number_id, "forgotten": True}, {"forgotten": number_id})
+    else:
+        show(api, found, {name: found[name] for name in ("agent_id", "call_id", "at", "expires_at")})
+
+
 @command.command()
 @click.argument("number_id")
 @connected

@@ -15,6 +15,7 @@ from controller.ports import NotSaved, Unit
 from controller.services.calls import Calls
 from controller.services.claims import Claims
 from controller.services.flows import FlowBook
+from controller.services.last_agents import LastAgents
 from controller.services.policy import Forbidden
 from controller.services.robots import AGAIN, CALLBACK, CENTRE, LONGEST_S, Robots, wished
 from controller.services.scheduler import NoRoute, QueueFull
@@ -53,8 +54,9 @@ class Room:
         self.refuses: Exception | None = None
         self.opened: list[Call] = []
         self.claims = Claims(db.agents, db.calls, Calls(db.calls, FlowBook()), Still(), lambda: None)
+        self.last = LastAgents(db.agents, db.routes, db.last_agents, Still())
         self.robots = Robots(
-            db.agents, db.calls, db.routes, self.claims.claim, FlowBook(), self, self._check, Still(),  # type: ignore[arg-type]
+            db.agents, db.calls, self.last, self.claims.claim, FlowBook(), self, self._check, Still(),  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def open(self, call: Call) -> Call:
@@ -191,6 +193,10 @@ async def test_the_last_agent_is_whom_the_caller_spoke_to_by_this_x(db: Database
     assert await last(sticky_s=5) is None
     assert await last(sticky_s="8") == C
     assert await last(caller="") is None
+    await room.last.forget(TENANT, B, X1)
+    assert await last() is None
+    await _spoke(db, 7, B, X1, C, NOW + 1)
+    assert await last() == C
     await db.agents.change(TENANT, "AG1", 5, {"state": "away"})
     assert await last() is None
 
