@@ -17,6 +17,7 @@ from controller.config import Node, Settings
 from controller.core.call import Call
 from controller.core.facts import Fact
 from controller.core.flow import parse
+from controller.core.notation import ROUTE
 from controller.listening import Server, http_config, listening
 from controller.measures import of_policy, of_questions
 from controller.ports import Clock, Live, Pbx, Spool
@@ -26,6 +27,7 @@ from controller.services.arrivals import Arrivals
 from controller.services.asking import Asker
 from controller.services.bindings import Bindings
 from controller.services.calls import Calls
+from controller.services.claims import Claims
 from controller.services.clock import SystemClock
 from controller.services.conductor import NodeState
 from controller.services.desk import Desk
@@ -33,6 +35,7 @@ from controller.services.feed import Feed
 from controller.services.fleet import Fleet
 from controller.services.flows import FlowBook, read_folder
 from controller.services.journal import NOBODY, Journal
+from controller.services.last_agents import LastAgents
 from controller.services.limits import Limits
 from controller.services.lookups import LookUps
 from controller.services.masked import MaskedCalls
@@ -68,6 +71,7 @@ class Patchbay:
     tally: Tally
     memories: Memories
     agents: Agents
+    claims: Claims
     asker: Asker
     abandoned: Abandoned
     tasks: Tasks = field(default_factory=Tasks)
@@ -86,13 +90,14 @@ class Patchbay:
         self.tasks.spawn(self.recordings.run())
         self.tasks.spawn(self.memories.run())
         self.tasks.spawn(self.agents.run())
+        self.tasks.spawn(self.claims.run())
         self.tasks.spawn(self.asker.run())
         self.tasks.spawn(self.house.bindings.run())
         self.tasks.spawn(self.house.journal.run())
         self.tasks.spawn(self.house.policy.run())
         keep, db = self.house.settings.retention, database
         days = keep.timeline_days, keep.audit_days
-        self.tasks.spawn(upkeep(db.retention, db.idempotency, db.wrong_keys, db.audit, *days, self.house.clock))
+        self.tasks.spawn(upkeep(db.retention, db.idempotency, db.wrong_keys, db.last_agents, db.audit, *days, self.house.clock))
 
     async def stop(self) -> None:
         """Let go of the nodes; calls go on without us."""
@@ -154,6 +159,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
 
     memories = Memories(database.memories, clock)
     agents = Agents(database.agents, database.calls, calls, scheduler, clock)
+    claims, last = _claims(database, calls, clock, agents, arrivals)
     fleet = Fleet(database.nodes, owner_of, joined, owners.pop, scheduler.look)
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
     calls.act, calls.ready = fleet.act, fleet.ready
@@ -161,21 +167,20 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     fleet.told = partial(_node_told, feed, journal, clock)
     policy = Policy(database.policies, settings.policy, dialled, clock, journal, _is_shared(settings))
     masked = _masked(settings, database, clock, policy, journal, lookups)
-    arrivals.ask(RoutedCalls(masked, database.routes, database.agents, asker, flows, clock), *memories.resolvers)
-    policy.end_call = desk.end
+    robots = Robots(database.agents, database.calls, last, claims.claim, flows, desk, policy.check, clock)
+    _asked(arrivals, lookups, RoutedCalls(masked, database.routes, claims.claim, asker, flows, clock), robots, memories)
+    policy.end_call, policy.live = desk.end, lambda: [call for name in owners for call in calls.of_node(name)]
     scheduler.may_start, policy.tell, policy.book.limited = policy.may_start, calls.tell_closed, partial(limits.own, "tenant")
-    lookups.books |= Robots(database.agents, database.calls, database.routes, flows, desk, policy.check, clock).books
-    policy.live = lambda: [call for name in owners for call in calls.of_node(name)]
     for node in settings.nodes:
         fleet.join(node)
-    for watcher in (feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed):
-        calls.watch(watcher)
+    calls.watch(feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed)
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
         lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, feed.publish), agents=agents,
+        last_agents=last,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
-    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, asker, gone)
+    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone)
     return patchbay
 
 
@@ -196,6 +201,19 @@ def _masked(settings: Settings, db: Database, clock: Clock, policy: Policy, jour
     masked = MaskedCalls(db.bindings, db.wrong_keys, clock, policy.book.blocks, guards, journal.later)
     lookups.books["bindings"] = masked.keyed
     return masked
+
+
+def _claims(db: Database, calls: Calls, clock: Clock, agents: Agents, arrivals: Arrivals) -> tuple[Claims, LastAgents]:
+    """Who claims agents for calls that come in, and who knows to whom customers spoke."""
+    claims = Claims(db.agents, db.calls, calls, clock, agents.look)
+    arrivals.let_go = claims.let_go
+    return claims, LastAgents(db.agents, db.routes, db.last_agents, clock)
+
+
+def _asked(arrivals: Arrivals, lookups: LookUps, routed: RoutedCalls, robots: Robots, memories: Memories) -> None:
+    """Who is asked what becomes of a call that comes in, and what flows look up."""
+    arrivals.ask(routed, *memories.resolvers)
+    lookups.books |= {**robots.books, ROUTE: routed.keyed}
 
 
 def _is_shared(settings: Settings) -> bool:

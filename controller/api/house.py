@@ -14,6 +14,7 @@ from controller.services.feed import Feed
 from controller.services.fleet import Fleet
 from controller.services.flows import FlowBook
 from controller.services.journal import Journal
+from controller.services.last_agents import LastAgents
 from controller.services.policy import Policy
 from controller.services.webhooks import Webhooks
 from controller.store.database import Database
@@ -51,3 +52,4 @@ class House:
     measures: Measures = tuple
     bindings: Bindings = field(kw_only=True)
     agents: Agents = field(kw_only=True)
+    last_agents: LastAgents = field(kw_only=True)

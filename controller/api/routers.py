@@ -11,6 +11,7 @@ from controller.api.routes import (
     flows,
     health,
     keys,
+    last_agents,
     lists,
     live,
     media,
@@ -28,7 +29,7 @@ from controller.api.routes import (
 ROUTERS = tuple(
     module.router
     for module in (
-        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, pools, bindings, agents, lists, policy,
-        flows, nodes, tenants, keys, oauth, audit, live, health, docs,
+        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, last_agents, pools, bindings, agents, lists,
+        policy, flows, nodes, tenants, keys, oauth, audit, live, health, docs,
     )
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """`patchbay number`: the numbers that you own."""
 
+import re
 from typing import Any
 
 import click
@@ -62,6 +63,8 @@ def state(api: Api, number_id: str, state: str) -> None:
 @command.command()
 @click.argument("number_id")
 @click.option("--ask", "url", metavar="URL", help="Who is asked, call by call.")
+@click.option("--extension", metavar="DIGITS", help="What the caller keys in first, so many digits: 4, or 2-6.")
+@click.option("--extension-prompt", metavar="NAME", help="What asks for it (extension).")
 @click.option("--timeout-ms", type=int, metavar="MS", help="How long the answer may take (700).")
 @click.option("--window", "window_s", type=int, metavar="SECONDS", help="How far back the caller's calls count.")
 @click.option("--connect", metavar="NUMBER", help="Without an answer: ring this number.")
@@ -72,17 +75,28 @@ def state(api: Api, number_id: str, state: str) -> None:
 @click.option("--reject", metavar="WORD", help="Without an answer: refused with this (unreachable).")
 @click.option("--off", is_flag=True, help="No route: who is in no binding is refused.")
 @connected
-def route(
-    api: Api, number_id: str, url: str | None, timeout_ms: int | None, window_s: int | None, off: bool, **otherwise: Any
-) -> None:
+def route(api: Api, number_id: str, off: bool, **said: Any) -> None:
     """What becomes of calls to an X that no binding takes: ask a URL (X mode), or always the same."""
-    given = {"url": url, "timeout_ms": timeout_ms, "window_s": window_s, "answer": _answer(otherwise)}
+    given = {name: said.pop(name) for name in ("url", "timeout_ms", "window_s")}
+    given |= {"extension": _extension(said.pop("extension"), said.pop("extension_prompt")), "answer": _answer(said)}
     wanted = None if off else {name: value for name, value in given.items() if value is not None}
     if wanted == {}:
         raise click.UsageError("say what: --ask, or one of --connect, --agent, --flow, --prompt, --reject, or --off")
     changed = api.send("PATCH", f"/v1/numbers/{number_id}", {"route": wanted})
     shown = changed["route"] or {"url": None, "answer": {"action": "off"}}
     show(api, changed, {"id": changed["id"], "asks": shown["url"] or "-", "else": shown["answer"]["action"]})
+
+
+def _extension(digits: str | None, prompt: str | None) -> dict[str, Any] | None:
+    """What is asked for first, from the options."""
+    if digits is None:
+        if prompt is not None:
+            raise click.UsageError("--extension-prompt goes with --extension")
+        return None
+    found = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", digits, re.ASCII)
+    if found is None:
+        raise click.UsageError("--extension is a count of digits: 4, or 2-6")
+    return {"least": int(found[1]), "most": int(found[2] or found[1]), **({"prompt": prompt} if prompt else {})}
 
 
 def _answer(said: dict[str, Any]) -> dict[str, Any] | None:
@@ -100,6 +114,20 @@ def _answer(said: dict[str, Any]) -> dict[str, Any] | None:
         action, key = kinds[name]
         return {"action": action, key: value}
     return None
+
+
+@command.command("last-agent")
+@click.argument("number_id")
+@click.argument("customer")
+@click.option("--forget", is_flag=True, help="Forget it: who calls again reaches whoever is next.")
+@connected
+def last_agent(api: Api, number_id: str, customer: str, forget: bool) -> None:
+    """The agent to whom a customer spoke last by an X, and who is reached again."""
+    found = api.send("DELETE" if forget else "GET", f"/v1/numbers/{number_id}/last-agent", customer=customer)
+    if forget:
+        show(api, {"id": number_id, "forgotten": True}, {"forgotten": number_id})
+    else:
+        show(api, found, {name: found[name] for name in ("agent_id", "call_id", "at", "expires_at")})
 
 
 @command.command()

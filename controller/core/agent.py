@@ -10,10 +10,10 @@ from typing import Literal
 
 from controller.core import events as ev
 from controller.core.call import Call, CallStatus
+from controller.core.claimed import AGENT as AGENT
 from controller.core.draft import Draft
 
-WANTED, AGENT = "agent_wanted", "agent_id"
-
+WANTED = "agent_wanted"
 
 AgentState = Literal["on_duty", "busy", "away"]
 
@@ -45,6 +45,20 @@ def wanted(call: Call) -> Wanted | None:
     if found is None or AGENT in call.vars:
         return None
     return Wanted(str(found["leg"]), found.get("agent"))
+
+
+def keeps(call: Call) -> bool:
+    """Whether an agent who is assigned to this call stays so: it has one, waits for one, or may be claiming one now."""
+    return not call.ended and (AGENT in call.vars or wanted(call) is not None or _looks_up(call))
+
+
+def _looks_up(call: Call) -> bool:
+    return any(step.kind == "LookUp" for step in call.steps)
+
+
+def busy(agent: Agent, leg: str) -> tuple[str, dict[str, object]]:
+    """The fact that an agent was claimed to be this leg: type and data."""
+    return "agent.state", {"agent_id": "agt_" + agent.id, "name": agent.name, "state": "busy", "leg": leg}
 
 
 def on_assigned(draft: Draft, event: ev.Assigned) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.core import ids
 from controller.core.call import Call, CallStatus, Disposition, Leg, LegState, Recording, Step, Why, changed
+from controller.core.claimed import without
 from controller.core.events import LegArrived
 from controller.core.facts import Fact, leg_data
 from controller.core.flow import Flow, resolve
@@ -159,13 +160,16 @@ class Draft:
     def leg_over(
         self, leg: Leg, why: Why, at: int, sip: int | None = None, q850: int | None = None, verdict: Disposition | None = None
     ) -> None:
-        """The leg has ended, and with it the steps that act on it: what it was to connect is never dialled."""
+        """The leg has ended, and with it the steps that act on it: what it was to connect is never dialled.  An agent who was
+        claimed to be this leg is free."""
         connect = self.call.connecting(leg.id)
         over = [step for step in self.call.steps if step.leg == leg.id]
         leg = changed(leg, state=LegState.ended, ended_at=at, why=why, sip=sip, q850=q850, verdict=verdict)
         self.call = self.call.with_leg(leg)
         if over:
             self.change(steps=tuple([step for step in self.call.steps if step.leg != leg.id]))
+        if (left := without(self.call.vars, leg.name)) is not self.call.vars:
+            self.change(vars=left)
         self.tell("call.leg.ended", leg_data(leg), at)
         if connect is not None:
             self.stop_recording(connect.id, at)

@@ -27,8 +27,8 @@ def finish(draft: Draft) -> None:
 
 
 def refuse(draft: Draft, with_what: Disposition) -> None:
-    """The flow is over; what came in and is not answered is refused with this."""
-    if any(leg.unanswered for leg in draft.call.legs):
+    """The flow is over; what came in and is not answered is refused with this, and a call that dialled nobody was."""
+    if draft.call.far is None or any(leg.unanswered for leg in draft.call.legs):
         draft.change(verdict=with_what)
     finish(draft)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from controller.core.call import Disposition, Why
+from controller.core.flow import Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class Assigned(Event):
 @dataclass(frozen=True, slots=True)
 class Found(LegEvent):
     """A LookUp is answered: ``outcome`` names the edge, ``vars`` are the call's from now on, each leg name over the trunk in
-    ``routes``.  ``binding``, ``reference``, ``metadata``: whose call it has turned out to be (None: as before)."""
+    ``routes``.  ``binding``, ``reference``, ``metadata``: whose call it has turned out to be (None: as before).
+    ``flow``: what it walks from now on, with no other variables than these; ``told``: facts (type, data) that say why."""
 
     verb: str
     outcome: str
@@ -164,6 +166,8 @@ class Found(LegEvent):
     binding: str | None = None
     reference: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+    flow: Flow | None = None
+    told: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ and ``answer`` act on it, ``connect`` and ``play`` can before the answer, ``refu
 ``look_up`` has used them.  ``{look_up: bindings, for: caller, keys: $name, tries: 3, found: go, again: ask, else: end}`` asks
 one of our own books (``notation.BOOKS``) what becomes of the call, which may have other variables, and so other numbers to
 dial, from then on.  A wrong key leads to ``again`` until ``tries`` are used up, then to ``wrong``; ``failed``: the book did not
-answer ``within`` its time.
+answer ``within`` its time.  ``look_up: route`` asks the business (X mode), with the keys as the extension, and the call goes on
+with the flow that its answer means.
 
 ``{if: $name, then: one, else: other}`` looks whether there is a value, with ``at_least: 3`` whether it is a number so large.
 

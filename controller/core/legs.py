@@ -1,7 +1,7 @@
 """What an event from the PBX does to a call.  Every handler ignores what it has heard before."""
 
 from controller.core import events as ev
-from controller.core import keyed, recorded, transfer
+from controller.core import keyed, onward, recorded, transfer
 from controller.core.call import DISPOSITIONS, Leg, LegState, Step, changed
 from controller.core.causes import of_leg
 from controller.core.draft import GRACE_MS, HANGUP_MS, Draft
@@ -163,12 +163,17 @@ def on_found(draft: Draft, event: ev.Found) -> None:
         return
     call = draft.call
     draft.change(
-        vars={**call.vars, **event.vars},
-        routes={**call.routes, **event.routes},
         binding=event.binding or call.binding,
         reference=call.reference if event.reference is None else event.reference,
         metadata=call.metadata if event.metadata is None else event.metadata,
     )
+    if event.flow is not None:
+        draft.call = draft.call.without_step(step.id)
+        onward.walk(draft, step.node, event, event.flow)
+        return
+    draft.change(vars={**call.vars, **event.vars}, routes={**call.routes, **event.routes})
+    for kind, data in event.told:
+        draft.tell(kind, data)
     _done(draft, step, event.outcome, "")
 
 

@@ -64,11 +64,14 @@ KINDS: dict[str, Kind] = {
 }
 """The whole notation: one line per kind of node."""
 
+ROUTE = "route"
+"""The book of the business itself (X mode): the call goes on with another flow, whatever is answered."""
 BOOKS: dict[str, frozenset[str]] = {
     "bindings": frozenset({"found", "again", "wrong", "refused", "locked"}),
     "offers": frozenset({"found"}),
     "callback": frozenset({"found", "refused"}),
     "last_agent": frozenset({"found", "nobody"}),
+    ROUTE: frozenset(),
 }
 """What can be looked up, and how that may end (besides ``failed``: no answer in time)."""
 ARRIVED = frozenset({"ring", "answer", "refuse"})

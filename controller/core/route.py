@@ -8,16 +8,26 @@ WINDOW_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """What a caller keys in before the business is asked: ``least`` to ``most`` digits after ``prompt``, which is said again
+    ``repeats`` times to who keys in fewer."""
+
+    prompt: str = "extension"
+    least: int = 1
+    most: int = 15
+    repeats: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """``url``: who is asked (None: nobody), for ``timeout_ms`` at most; ``answer``: what holds where there is no answer, as
-    JSON; ``window_s``: how far back the caller's calls count; ``sticky_ttl_s``: how long it is remembered to which agent a
-    caller spoke."""
+    JSON; ``window_s``: how far back the caller's calls count; ``extension``: asked for first."""
 
     url: str | None = field(default=None, repr=False)
     timeout_ms: int = 700
     answer: Mapping[str, Any] = field(default_factory=lambda: {"action": "reject", "with": "unreachable"}, repr=False)
     window_s: int = WINDOW_S
-    sticky_ttl_s: int | None = None
+    extension: Extension | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ class Connect(Verb):
     that says the call is recorded, and ``notice_to`` whom.  ``record``: id of the recording (empty: none), kept from the
     bridge on to its end.  ``limit_s``: longest bridge; ``warn_s`` before its end ``warn_to`` hear the prompt ``warn``.
     ``closes``: after a bridge ``leg`` is not held again but hung up at once by the PBX itself.
-    Ends by VerbDone: ``parted`` after a bridge, otherwise ``unanswered``; the far leg's LegEnded tells why.  One that closes ends
-    by ``leg``'s own LegEnded after a bridge."""
+    Ends by VerbDone: ``parted`` after a bridge, otherwise ``unanswered``; the far leg's LegEnded tells why.  After a bridge one
+    that closes ends by ``leg``'s own LegEnded."""
 
     rings: ClassVar[bool] = True
 

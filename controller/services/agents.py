@@ -224,8 +224,8 @@ class Agents:
         them yet."""
         for call_id in await self._store.assigned():
             call = self._calls.get(call_id) or await self._stored.get(call_id)
-            if call is not None and not call.ended and wanted(call) is None:
-                continue
+            if call is None or (not call.ended and wanted(call) is None):
+                continue  # one that is not there may be beginning just now: ``claims`` looks again
             if call_id in self._where:
                 self._unsure[call_id] = None
             else:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import structlog
 
 from controller.core import ids
+from controller.core.agent import AGENT
 from controller.core.call import Call
 from controller.core.causes import CONGESTION, NORMAL_CLEARING, REFUSED
 from controller.core.decide import arrive
@@ -105,6 +106,8 @@ class Arrivals:
     def __init__(self, calls: Calls, flows: FlowBook, routes: Routes, hold: Callable[[Call], None]) -> None:
         self._calls, self._flows, self._routes, self._hold = calls, flows, routes, hold
         self._resolvers: list[Resolver] = []
+        self.let_go: Callable[[str], None] = lambda _call: None
+        """Told of a call for which an agent was claimed and that does not begin."""
 
     def ask(self, *resolvers: Resolver) -> None:
         """Ask these resolvers too, in this order, after those before them."""
@@ -118,9 +121,12 @@ class Arrivals:
                 found = await self._resolve(arrival)
             if found is None or isinstance(found, Refusal):
                 return UNKNOWN if found is None else found.cause
-            if door.gone():
-                return NORMAL_CLEARING  # nobody's phone rings for a caller who has left
-            return await self._begin(found, arrival, event)
+            cause: int | None = NORMAL_CLEARING  # nobody's phone rings for a caller who has left
+            if not door.gone() and (cause := await self._begin(found, arrival, event)) is None:
+                return None
+            if AGENT in found.vars:
+                self.let_go(ids.call_of(event.leg))
+            return cause
         except NotSaved as error:
             log.warning("arrived call not saved", leg=event.leg, reason=str(error))
         except TimeoutError:

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -20,11 +20,10 @@ from controller.core.call import Call
 from controller.core.decide import decide
 from controller.core.draft import Decision
 from controller.core.facts import Fact
-from controller.core.flow import Flow
 from controller.core.verbs import Verb
 from controller.ports import CallStore, InDoubt, LeaseLost, NotSaved, Unit
 from controller.services.doubt import is_same, is_stored
-from controller.services.inbox import Busy, Letter, LiveCall, clear_to_ring, is_patient
+from controller.services.inbox import Busy, Flows, Letter, LiveCall, clear_to_ring, flow_of, is_patient
 from controller.services.tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -37,13 +36,6 @@ LATELY = 2000
 """Ended calls that are kept at hand until their recording is stored; others are read from the database for it."""
 RETRY_S = (0.05, 0.2, 0.5, 1.0)
 """How long a unit waits before it is tried again; the last value repeats."""
-
-
-class Flows(Protocol):
-    """Where a call finds the version of the flow that it began with."""
-
-    def version(self, name: str, version: str) -> Flow:
-        """The flow; raises KeyError."""
 
 
 Committed = Callable[[Call, Call, tuple[Fact, ...]], None]
@@ -68,9 +60,9 @@ class Calls:
     def __len__(self) -> int:
         return len(self._live)
 
-    def watch(self, watcher: Committed) -> None:
+    def watch(self, *watchers: Committed) -> None:
         """Be told of each commit."""
-        self._watchers.append(watcher)
+        self._watchers += watchers
 
     def get(self, call_id: str) -> Call | None:
         """The freshest state of a live call."""
@@ -242,7 +234,7 @@ class Calls:
                 self._refuse(letters, error)
                 return False
             live.cleared |= cleared
-        live.call = call
+        live.call, live.flow = call, flow_of(live, call, self._flows)
         self._settled(live, before, letters, verbs, tuple(facts))
         if follower is not None:
             self._follow(follower.call, follower.facts)
@@ -284,7 +276,7 @@ class Calls:
             self._refuse(letters, error)
             live.inbox.clear()
             return True
-        live.call = stored
+        live.call, live.flow = stored, flow_of(live, stored, self._flows)
         self._place(live)
         if stored.ended and stored.retry is not None and stored.retry.ids:
             following = await self._store.get(stored.retry.ids[0])
@@ -297,7 +289,7 @@ class Calls:
         try:
             if letter.check is not None:
                 letter.checked = letter.check(call)
-            return decide(live.flow, call, letter.event)
+            return decide(flow_of(live, call, self._flows), call, letter.event)
         except Exception as fault:
             log.exception("event could not be decided", call=call.id, event_type=type(letter.event).__name__)
             if letter.reply is not None and not letter.reply.done():

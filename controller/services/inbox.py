@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from controller.audit import Note
 from controller.core import events as ev
@@ -55,6 +55,19 @@ class LiveCall:
     acting: bool = False
     cleared: set[str] = field(default_factory=set)
     doubt: NotSaved | None = None
+
+
+class Flows(Protocol):
+    """Where a call finds the version of the flow that it walks."""
+
+    def version(self, name: str, version: str) -> Flow:
+        """The flow; raises KeyError."""
+
+
+def flow_of(live: LiveCall, call: Call, flows: Flows) -> Flow:
+    """The flow of a state of this call: another than the live one's when a look-up led it to another."""
+    same = (call.flow, call.flow_version) == (live.flow.name, live.flow.version)
+    return live.flow if same else flows.version(call.flow, call.flow_version)
 
 
 def clear_to_ring(live: LiveCall, call: Call, verbs: Iterable[Verb], ready: Callable[[str], bool]) -> tuple[Call, set[str]]:

@@ -14,6 +14,7 @@ import structlog
 
 from controller.core.call import Call, changed
 from controller.core.events import Found
+from controller.core.flow import Flow
 from controller.core.verbs import LookUp
 from controller.ports import Clock, NotSaved
 from controller.services.arrivals import Routes
@@ -23,13 +24,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``outcome``: the edge to take; the rest as in ``events.Found``."""
+    """``outcome``: the edge to take, or where there is a ``flow`` just a word; the rest as in ``events.Found``."""
 
     outcome: str
     vars: Mapping[str, Any] = field(default_factory=dict, repr=False)
     binding: str | None = None
     reference: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+    flow: Flow | None = None
+    told: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), repr=False)
 
 
 Book = Callable[[Call, LookUp], Awaitable[Answer]]
@@ -53,11 +56,18 @@ class LookUps:
         except Exception as error:  # a fault of ours, whose words may hold what was keyed in
             log.error("a look-up failed", call=call.id, book=verb.book, reason=type(error).__name__)
             answer = Answer("failed")
-        routes = self._routes(changed(call, vars={**call.vars, **answer.vars}), call.node)
+        routes = self._routes(_after(call, answer), call.node)
         if routes is None:
             log.warning("what was looked up cannot be reached from the call's node", call=call.id, node=call.node)
             answer, routes = Answer("failed"), {}
         return Found(
             self._clock.now(), verb.leg, verb.id, answer.outcome, answer.vars, routes,
-            answer.binding, answer.reference, answer.metadata,
+            answer.binding, answer.reference, answer.metadata, answer.flow, answer.told,
         )  # fmt: skip
+
+
+def _after(call: Call, answer: Answer) -> Call:
+    """The call as this answer makes it, as far as it concerns whom it dials."""
+    if answer.flow is None:
+        return changed(call, vars={**call.vars, **answer.vars})
+    return changed(call, vars=answer.vars, flow=answer.flow.name, flow_version=answer.flow.version)

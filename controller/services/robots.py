@@ -5,18 +5,19 @@ for again, after a crash, it is the same one.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from controller.core.agent import WANTED, Agent
+from controller.core.agent import WANTED, Agent, busy
 from controller.core.call import Call
+from controller.core.claimed import claimed
 from controller.core.flow import resolve, seconds
 from controller.core.ids import CALL_WIDTH, call_of
 from controller.core.verbs import LookUp
 from controller.ports import Clock, NotSaved
-from controller.services.arrivals import as_e164
 from controller.services.desk import Desk
 from controller.services.flows import FlowBook
+from controller.services.last_agents import STICKY, Spoke, sticky
 from controller.services.lookups import Answer, Book
 from controller.services.policy import Forbidden
 from controller.services.scheduler import NoRoute, QueueFull
@@ -26,7 +27,8 @@ AGAIN, CENTRE, CALLBACK = "press-1-again", "press-2-centre", "press-3-callback"
 ANYBODY = "anybody"
 """The variable ``callback_by`` where any agent of the queue may call back."""
 WITHIN_S, LONGEST_S = 86_400, 7 * 86_400
-STICKY_S = 7 * 86_400
+LAST = "last_agent"
+"""The book, and the leg whose number it finds."""
 TIME_WIDTH = 10
 """Characters of a call's id that say when it was made."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -46,11 +48,15 @@ class CallStore(Protocol):
         """One call."""
 
 
-class Past(Protocol):
-    """Where a party's calls are found."""
+class LastAgents(Protocol):
+    """To whom customers spoke."""
 
-    async def of_party(self, tenant: str, number: str, since: int) -> list[Call]:
-        """The last ones, the newest first."""
+    async def of(self, tenant: str, customer: str, x: str, sticky_s: int) -> Spoke | None:
+        """To whom this customer spoke last by this X."""
+
+
+Claim = Callable[[str, str, str], Awaitable[Agent | None]]
+"""Claims an agent (tenant, call, agent) who is on duty and free; None: that one is not.  Raises NotSaved."""
 
 
 class Robots:
@@ -61,19 +67,20 @@ class Robots:
         self,
         agents: AgentStore,
         calls: CallStore,
-        past: Past,
+        last: LastAgents,
+        claim: Claim,
         flows: FlowBook,
         desk: Desk,
         check: Callable[[Call], None],
         clock: Clock,
     ) -> None:
-        self._agents, self._calls, self._past, self._flows = agents, calls, past, flows
+        self._agents, self._calls, self._last, self._claim, self._flows = agents, calls, last, claim, flows
         self._desk, self._check, self._clock = desk, check, clock
 
     @property
     def books(self) -> Mapping[str, Book]:
         """By name, as flows look them up."""
-        return {"offers": self.offers, "callback": self.callback, "last_agent": self.last_agent}
+        return {"offers": self.offers, "callback": self.callback, LAST: self.last_agent}
 
     async def offers(self, call: Call, _verb: LookUp) -> Answer:
         """What this caller can be offered: the prompts to say, and whether the callee is off duty.  Raises NotSaved."""
@@ -108,19 +115,16 @@ class Robots:
         return Answer("found")
 
     async def last_agent(self, call: Call, _verb: LookUp) -> Answer:
-        """The agent to whom the caller spoke last by this X, within ``sticky_s``, if they are on duty and free.  Raises
-        NotSaved."""
-        caller, x = call.vars.get("caller"), as_e164(str(call.vars["called"]))
+        """The agent to whom the caller spoke last by this X, within ``sticky_s``, claimed if they are on duty and free.
+        Raises NotSaved."""
+        caller = call.vars.get("caller")
         if not caller:
             return Answer("nobody")
-        sticky_s = _seconds(self._said(call, "sticky_s"), STICKY_S)
-        for before in await self._past.of_party(call.tenant, caller, self._clock.now() - sticky_s * 1000):
-            number = _spoke_to(before, caller, x)
-            agent = await self._agents.of_number(call.tenant, number) if number else None
-            if agent is not None:
-                free = agent.state == "on_duty" and agent.call is None
-                return Answer("found", {"last_agent": agent.number}) if free else Answer("nobody")
-        return Answer("nobody")
+        spoke = await self._last.of(call.tenant, caller, str(call.vars["called"]), sticky(self._said(call, STICKY)))
+        agent = None if spoke is None else await self._claim(call.tenant, call.id, spoke.agent.id)
+        if agent is None:
+            return Answer("nobody")
+        return Answer("found", claimed(LAST, agent.id, agent.number), told=(busy(agent, LAST),))
 
     def _said(self, call: Call, name: str) -> Any:
         """A variable: the call's own, else its flow's default."""
@@ -133,18 +137,6 @@ class Robots:
     async def _driver(self, call: Call) -> Agent | None:
         number = call.vars.get("callee")
         return await self._agents.of_number(call.tenant, number) if isinstance(number, str) and number else None
-
-
-def _spoke_to(call: Call, party: str, x: str) -> str | None:
-    """Whom this party talked to in a call by this X; None: to nobody."""
-    talked = next((leg for leg in reversed(call.legs) if leg.joined_at is not None), None)
-    near = call.leg(talked.peer) if talked is not None else None
-    if talked is None or near is None:
-        return None
-    for mine, other in ((near, talked), (talked, near)):
-        if as_e164(mine.number) == party and as_e164(mine.display) == x:
-            return other.number
-    return None
 
 
 def wished(verb_id: str) -> str:

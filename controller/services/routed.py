@@ -4,37 +4,46 @@ A resolver of ``arrivals`` around that of the bindings.  Nothing is stored befor
 leg knocks again, under the same id, and the same question is asked again with the same id; only then is a call begun, and a
 phone rung.  The caller hears ringing meanwhile, unanswered.  Without a good answer in time, what the route says beforehand
 holds.
+
+Where the route wants an extension the call begins at once, with a flow that answers and asks for it, and the question is asked
+by that flow's look-up (the book ``route``): its answer leads the call on to the flow with which it would have begun.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 from pydantic import ValidationError
 
 from controller.core import ids
-from controller.core.agent import Agent
+from controller.core.agent import Agent, busy
+from controller.core.call import Call
+from controller.core.claimed import claimed
 from controller.core.flow import Flow
-from controller.core.route import Earlier, Routed
+from controller.core.notation import ROUTE
+from controller.core.route import Earlier, Extension, Routed
+from controller.core.verbs import LookUp
 from controller.ports import Clock
 from controller.services.answers import ANSWER, NOBODY, Announce, Connect, Menu, Reject, Unfit, read
 from controller.services.arrivals import Arrival, Refusal, Resolver, Taken
 from controller.services.asking import Asker, NotAnswered
 from controller.services.flows import FlowBook
+from controller.services.lookups import Answer
 from controller.services.masked import THROUGH, TOLD
 from controller.services.numbering import is_emergency, is_possible
+from controller.services.question import EVERY_CALL, Question
 from controller.services.routing import legs_of
-from controller.times import rfc3339
 
 log = structlog.get_logger(__name__)
 
 REFUSED = "refused"
 """The flow of a call that is refused with a word."""
+KEYS = "routed-keys"
+"""The flow of a call that is answered and asked for an extension."""
 OPEN = frozenset({"unknown", "no_callee"})
 """Why a call reached nobody by a binding, where a route may take it: no rule forbids it."""
-SHOWN = 10
-"""How many earlier calls a question tells of."""
+NO_AGENT, NO_EXTENSION = "no_agent", "no_extension"
+"""Why the business had no say although it would have had a good answer: the agent is not to be had, nothing was keyed in."""
 
 
 class Store(Protocol):
@@ -47,11 +56,12 @@ class Store(Protocol):
         """The caller's last calls to it, the newest first."""
 
 
-class AgentStore(Protocol):
-    """Where agents are found."""
+Claim = Callable[[str, str, str], Awaitable[Agent | None]]
+"""Claims an agent (tenant, call, agent) who is on duty and free; None: that one is not.  Raises NotSaved."""
 
-    async def find(self, tenant: str, agent_id: str) -> Agent | None:
-        """One agent of a tenant."""
+
+class NoAgent(Unfit):
+    """The agent who is to be rung is not to be had now."""
 
 
 class RoutedCalls:
@@ -61,12 +71,12 @@ class RoutedCalls:
         self,
         masked: Resolver,
         store: Store,
-        agents: AgentStore,
+        claim: Claim,
         asker: Asker,
         flows: FlowBook,
         clock: Clock,
     ) -> None:
-        self._masked, self._store, self._agents, self._asker = masked, store, agents, asker
+        self._masked, self._store, self._claim, self._asker = masked, store, claim, asker
         self._flows, self._clock = flows, clock
 
     async def __call__(self, arrival: Arrival) -> Taken | Refusal | None:
@@ -78,72 +88,93 @@ class RoutedCalls:
         routed = await self._store.routed(arrival.called, now)
         if routed is None:
             return found
-        call = _Call(arrival, routed, await self._earlier(arrival, routed, now))
+        if routed.route.url is not None and routed.route.extension is not None:
+            return Taken(routed.tenant, KEYS, _keys(routed.route.extension), "masked")
+        earlier = await self._earlier(routed, arrival.caller, arrival.called, now)
+        call = Question(ids.call_of(arrival.leg), arrival.caller, arrival.at, routed, earlier)
+        return await self._decided(call, arrival.door.ring)
+
+    async def keyed(self, call: Call, verb: LookUp) -> Answer:
+        """What becomes of a call whose caller has keyed in an extension, or nothing.  Raises NotSaved."""
+        caller, called = str(call.vars["caller"]), str(call.vars["called"])
+        routed = await self._store.routed(called, self._clock.now())
+        if routed is None or routed.tenant != call.tenant:
+            return Answer("failed")  # it was taken away meanwhile
+        earlier = await self._earlier(routed, caller, called, call.requested_at)
+        taken = await self._decided(Question(call.id, caller, call.requested_at, routed, earlier, verb.keys))
+        flow = self._flows.latest(taken.flow)
+        return Answer("found", taken.vars, reference=taken.reference, flow=flow, told=taken.told)
+
+    async def _decided(self, call: Question, ring: Callable[[], Awaitable[None]] | None = None) -> Taken:
         reason = ""
-        if routed.route.url is not None:
-            await arrival.door.ring()
-            asked = await self._asked(call, routed.route.url)
+        if call.extension == "":
+            reason = NO_EXTENSION
+        elif call.routed.route.url is not None:
+            if ring is not None:
+                await ring()
+            asked = await self._asked(call, call.routed.route.url)
             if isinstance(asked, Taken):
                 return asked
             reason = asked
         return await self._beforehand(call, reason)
 
-    async def _asked(self, call: "_Call", url: str) -> Taken | str:
+    async def _asked(self, call: Question, url: str) -> Taken | str:
         """What the business wants, or why nobody knows."""
         try:
             return await self._taken(call, await self._ask(call, url), "business")
         except NotAnswered as failure:
             return failure.why
+        except NoAgent:
+            return NO_AGENT
         except Unfit as fault:
             self._asker.results["invalid"] += 1
-            log.warning("an answer cannot be carried out", leg=call.arrival.leg, tenant=call.routed.tenant, reason=str(fault))
+            log.warning("an answer cannot be carried out", call=call.call, tenant=call.routed.tenant, reason=str(fault))
             return "invalid"
 
-    async def _beforehand(self, call: "_Call", reason: str) -> Taken:
+    async def _beforehand(self, call: Question, reason: str) -> Taken:
         """What the number's route says itself."""
         try:
             answer = ANSWER.validate_python(dict(call.routed.route.answer))
             return await self._taken(call, answer, "number", reason)
+        except NoAgent:
+            return await self._taken(call, NOBODY, "number", reason or NO_AGENT)
         except (Unfit, ValidationError) as fault:
             word = str(fault) if isinstance(fault, Unfit) else "it is written otherwise today"
-            log.warning("a route cannot be carried out", leg=call.arrival.leg, tenant=call.routed.tenant, reason=word)
+            log.warning("a route cannot be carried out", call=call.call, tenant=call.routed.tenant, reason=word)
             return await self._taken(call, NOBODY, "number", reason or "invalid")
 
-    async def _earlier(self, arrival: Arrival, routed: Routed, now: int) -> list[Earlier]:
-        if not arrival.caller:
+    async def _earlier(self, routed: Routed, caller: str, called: str, until: int) -> list[Earlier]:
+        if not caller:
             return []
-        since = now - routed.route.window_s * 1000
-        return await self._store.earlier(routed.tenant, arrival.caller, arrival.called, since, now)
+        since = until - routed.route.window_s * 1000
+        return await self._store.earlier(routed.tenant, caller, called, since, until)
 
-    async def _ask(self, call: "_Call", url: str) -> Connect | Announce | Menu | Reject:
+    async def _ask(self, call: Question, url: str) -> Connect | Announce | Menu | Reject:
         routed = call.routed
         within_s = routed.route.timeout_ms / 1000
-        return read(await self._asker.ask(routed.tenant, url, routed.secrets, call.question, call.body(), within_s))
+        return read(await self._asker.ask(routed.tenant, url, routed.secrets, call.id, call.body(), within_s))
 
-    async def _taken(self, call: "_Call", answer: Connect | Announce | Menu | Reject, by: str, reason: str = "") -> Taken:
-        """The call that an answer means.  Raises Unfit."""
-        told = ("call.routed", {"by": by, "action": answer.action, "reason": reason or None})
-        flow, variables = await self._walk(call, answer)
-        return Taken(call.routed.tenant, flow, variables, "masked", reference=answer.reference, told=(told,))
+    async def _taken(self, call: Question, answer: Connect | Announce | Menu | Reject, by: str, reason: str = "") -> Taken:
+        """The call that an answer means; its agent is claimed.  Raises Unfit, NotSaved."""
+        told: tuple[tuple[str, Any], ...] = (("call.routed", {"by": by, "action": answer.action, "reason": reason or None}),)
+        if isinstance(answer, Connect) and answer.agent is not None:
+            agent = await self._claim(call.routed.tenant, call.call, answer.agent.removeprefix("agt_"))
+            if agent is None:
+                raise NoAgent("agent: not there, not on duty, or not free")
+            flow, variables = THROUGH, _connected(call, answer, claimed("callee", agent.id, agent.number))
+            told = (*told, busy(agent, "callee"))
+        else:
+            flow, variables = self._walk(call, answer)
+        return Taken(call.routed.tenant, flow, variables, "masked", reference=answer.reference, told=told)
 
-    async def _walk(self, call: "_Call", answer: Connect | Announce | Menu | Reject) -> tuple[str, dict[str, Any]]:
+    def _walk(self, call: Question, answer: Connect | Announce | Menu | Reject) -> tuple[str, dict[str, Any]]:
         if isinstance(answer, Connect):
-            return THROUGH, await self._connected(call, answer)
+            return THROUGH, _connected(call, answer, {"callee": answer.to})
         if isinstance(answer, Announce):
             return TOLD, {"prompt": answer.prompt}
         if isinstance(answer, Reject):
             return REFUSED, {"with": answer.with_}
         return answer.flow, _variables(call, answer, self._flow(answer.flow))
-
-    async def _connected(self, call: "_Call", answer: Connect) -> dict[str, Any]:
-        number = answer.to
-        if answer.agent is not None:
-            agent = await self._agents.find(call.routed.tenant, answer.agent.removeprefix("agt_"))
-            if agent is None or agent.state != "on_duty" or agent.call is not None:
-                raise Unfit("agent: not there, not on duty, or not free")
-            number = agent.number
-        optional = answer.model_dump(include={"announce", "ring_timeout_s", "record", "max_duration_s"}, exclude_none=True)
-        return {"callee": number, "callee_display": answer.display or call.routed.number, **optional}
 
     def _flow(self, name: str) -> Flow:
         try:
@@ -153,15 +184,12 @@ class RoutedCalls:
         return flow
 
 
-EVERY_CALL = ("caller", "called")
-CONTEXT = (*EVERY_CALL, "call_number")
-"""What a call knows of itself."""
-
-
 def check_menu(menu: Menu, flow: Flow, given: Collection[str]) -> None:
     """Whether calls that come in can walk this flow with these variables, beside those that are ``given``.  Raises Unfit."""
     if not flow.arrives:
         raise Unfit("flow: it is not for calls that come in")
+    if any(node.kind == "look_up" and node.subject == ROUTE for node in flow.nodes.values()):
+        raise Unfit("flow: it asks for the route itself")
     named, legs = {*flow.needs, *flow.defaults}, legs_of(flow)
     for name, value in menu.variables.items():
         if name not in named or name in EVERY_CALL:
@@ -172,44 +200,14 @@ def check_menu(menu: Menu, flow: Flow, given: Collection[str]) -> None:
         raise Unfit("variables: one that the flow needs is missing")
 
 
-class _Call:
-    """A call about which is decided."""
-
-    def __init__(self, arrival: Arrival, routed: Routed, earlier: Sequence[Earlier]) -> None:
-        self.arrival, self.routed, self.earlier = arrival, routed, earlier
-        self.id = ids.call_of(arrival.leg)
-        self.question = "ask_" + self.id
-
-    def context(self) -> Mapping[str, Any]:
-        """What a flow may know of the call beside what it is given."""
-        return {"caller": self.arrival.caller, "called": self.routed.number, "call_number": len(self.earlier) + 1}
-
-    def body(self) -> bytes:
-        """The question."""
-        return msgspec.json.encode(
-            {
-                "id": self.question,
-                "type": "call.route",
-                "occurred_at": rfc3339(self.arrival.at),
-                "call_id": "call_" + self.id,
-                "data": {
-                    "caller": self.arrival.caller or None,
-                    "called": self.routed.number,
-                    "extension": None,
-                    "call_number": len(self.earlier) + 1,
-                    "history": [_history(one) for one in self.earlier[:SHOWN]],
-                },
-            }
-        )
+def _keys(extension: Extension) -> dict[str, Any]:
+    """The variables of the flow that asks for it."""
+    return {"prompt": extension.prompt, "least": extension.least, "most": extension.most, "repeats": extension.repeats}
 
 
-def _history(earlier: Earlier) -> dict[str, Any]:
-    return {
-        "call_id": "call_" + earlier.call,
-        "at": rfc3339(earlier.at),
-        "disposition": earlier.disposition,
-        "talked_s": earlier.talked_ms / 1000,
-    }
+def _connected(call: Question, answer: Connect, whom: dict[str, Any]) -> dict[str, Any]:
+    optional = answer.model_dump(include={"announce", "ring_timeout_s", "record", "max_duration_s"}, exclude_none=True)
+    return {**whom, "callee_display": answer.display or call.routed.number, **optional}
 
 
 def _is_open(found: Taken | Refusal | None) -> bool:
@@ -217,7 +215,7 @@ def _is_open(found: Taken | Refusal | None) -> bool:
     return found is not None and found.why in OPEN
 
 
-def _variables(call: _Call, menu: Menu, flow: Flow) -> dict[str, Any]:
+def _variables(call: Question, menu: Menu, flow: Flow) -> dict[str, Any]:
     """The variables of a call that walks this flow: what it is given, and of the rest what it names.  Raises Unfit."""
     named = {*flow.needs, *flow.defaults, *EVERY_CALL}
     context = {name: value for name, value in call.context().items() if name in named}

@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 
 from controller.ports import Clock, NotSaved
+from controller.services.last_agents import LONGEST_S
 
 log = structlog.get_logger(__name__)
 
@@ -15,6 +16,8 @@ KEYS_LIVE_MS = DAY_MS
 """An Idempotency-Key is good for 24 hours."""
 TRIES_LIVE_MS = 7 * DAY_MS
 """No guard against guessing (``masking.wrong_keys.within_s``) looks further back: then the callers' numbers go."""
+MARKS_LIVE_MS = LONGEST_S * 1000
+"""Nobody's last agent is looked for further back: then the customers' numbers go."""
 
 
 class Timelines(Protocol):
@@ -25,7 +28,8 @@ class Timelines(Protocol):
 
 
 class Sweepable(Protocol):
-    """Where something lies that is good for a while only: Idempotency-Keys, wrong extensions and PINs."""
+    """Where something lies that is good for a while only: Idempotency-Keys, wrong extensions and PINs, who is to be
+    forgotten."""
 
     async def sweep(self, before: int) -> int:
         """Delete those from before a time (ms); how many."""
@@ -39,12 +43,19 @@ class AuditLog(Protocol):
 
 
 async def upkeep(
-    timelines: Timelines, keys: Sweepable, tries: Sweepable, audit: AuditLog, timeline_days: int, audit_days: int, clock: Clock
+    timelines: Timelines,
+    keys: Sweepable,
+    tries: Sweepable,
+    marks: Sweepable,
+    audit: AuditLog,
+    timeline_days: int,
+    audit_days: int,
+    clock: Clock,
 ) -> None:
     """Tidy every ten minutes, until cancelled."""
     while True:
         try:
-            await tidy(timelines, keys, tries, timeline_days, clock.now())
+            await tidy(timelines, keys, tries, marks, timeline_days, clock.now())
             gone = True
             while gone:
                 gone = await audit.forget(clock.now() - audit_days * DAY_MS) > 0
@@ -54,10 +65,11 @@ async def upkeep(
         await asyncio.sleep(EVERY_S)
 
 
-async def tidy(timelines: Timelines, keys: Sweepable, tries: Sweepable, timeline_days: int, now: int) -> int:
+async def tidy(timelines: Timelines, keys: Sweepable, tries: Sweepable, marks: Sweepable, timeline_days: int, now: int) -> int:
     """Tidy once; how many timelines went."""
     await keys.sweep(now - KEYS_LIVE_MS)
     await tries.sweep(now - TRIES_LIVE_MS)
+    await marks.sweep(now - MARKS_LIVE_MS)
     gone = 0
     while went := await timelines.forget_facts(now - timeline_days * DAY_MS):
         gone += went

@@ -13,6 +13,7 @@ from controller.store.calls import Calls
 from controller.store.endpoints import Endpoints
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.keys import ApiKeys
+from controller.store.last_agents import LastAgents
 from controller.store.leases import Held, NodeLeases
 from controller.store.memories import Memories
 from controller.store.migrate import upgrade
@@ -60,6 +61,7 @@ class Database:
         self.retention = Retention(backend)
         self.memories = Memories(backend)
         self.agents = Agents(backend, self.idempotency)
+        self.last_agents = LastAgents(backend)
         self.policies = Policies(backend, self.idempotency)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The table of agents.  What ``tables`` says of times and ids holds here too."""
+"""The tables of agents and of who spoke to them.  What ``tables`` says of times and ids holds here too."""
 
 from sqlalchemy import Index, Table
 
@@ -26,9 +26,20 @@ class AgentRow(Base, table=True):
     )
 
 
+class ForgottenRow(Base, table=True):
+    """To whom this customer spoke by this X before ``at`` is not looked at any more."""
+
+    __tablename__ = "forgotten"
+    tenant: str = _of("tenant.id", primary_key=True)
+    x: str = _text(primary_key=True)
+    customer: str = _text(primary_key=True)
+    at: int = _ms()
+    __table_args__ = (Index("ix_forgotten_at", "at"),)
+
+
 def _table(model: type[Base]) -> Table:
     found: Table = Base.metadata.tables[str(model.__tablename__)]
     return found
 
 
-AGENT = _table(AgentRow)
+AGENT, FORGOTTEN = _table(AgentRow), _table(ForgottenRow)

@@ -17,7 +17,7 @@ CREATED = (
     "state",
 )  # fmt: skip
 CHANGED = ("node", "status", "started_at", "ended_at", "due_at", "disposition", "sequence", "epoch", "state", "id", "expected")
-FOUND = ("callee", "reference", "binding")
+FOUND = ("callee", "reference", "binding", "flow", "flow_version")
 """Columns of a call that change only when something was looked up for it."""
 FACT = ("call", "sequence", "type", "at", "data")
 RECORDING = ("id", "call", "tenant", "node", "status", "started_at", "stopped_at", "stored_at", "duration_ms")
@@ -91,7 +91,9 @@ def unit_rows(unit: Unit, epoch: int) -> UnitRows:
 def _found(call: Call, facts: tuple[Fact, ...]) -> tuple[str | None, ...]:
     """What a look-up may have made of the call."""
     looked_up = any(fact.type == "flow.node" for fact in facts)
-    return (_number(call, "callee"), call.reference, call.binding) if looked_up else (None,) * len(FOUND)
+    if not looked_up:
+        return (None,) * len(FOUND)
+    return _number(call, "callee"), call.reference, call.binding, call.flow, call.flow_version
 
 
 def _memory(call: Call, facts: tuple[Fact, ...]) -> tuple[Any, ...] | None:

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from controller.api.app import bare_app, scopes_of_routes
 from tests.api.masking import bound, pool
+from tests.api.test_last_agents import spoken
 from tests.api.test_recordings import recorded
 from tests.house import CALLEE, SHOWN, Standing
 
@@ -35,6 +36,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/memories/{memory_id}": {"ttl_s": 60},
     "/v1/agents/{agent_id}": {"state": "on_duty"},
 }
+QUERIES = {"/v1/numbers/{number_id}/last-agent": "?customer=%2B14155550102"}
+"""What a path needs beside its ids."""
 OWN_LISTS = {"/v1/keys", "/v1/flows", "/v1/audit", "/v1/queues"}
 """Lists that are not empty for a tenant that has done nothing: its own key, all flows, its own refusals, its one queue."""
 
@@ -61,6 +64,12 @@ async def _webhook(house: Standing) -> str:
     return await _posted(house, "/v1/webhooks", {"url": "http://127.0.0.1:9/"})
 
 
+async def _number(house: Standing) -> str:
+    """An X that remembers an agent for the callee."""
+    path, _, _ = await spoken(house)
+    return path.split("/")[3]
+
+
 async def _first(house: Standing, path: str) -> str:
     return str((await house.http.get(path)).json()["items"][0]["id"])
 
@@ -75,7 +84,7 @@ POSSESSIONS: dict[str, Make] = {
     "callback_id": _call,
     "recording_id": recorded,
     "webhook_id": _webhook,
-    "number_id": lambda house: _first(house, "/v1/numbers"),
+    "number_id": _number,
     "binding_id": _binding,
     "pool_id": lambda house: _first(house, "/v1/pools"),
     "entry_id": lambda house: _posted(house, "/v1/lists/block", {"number": "+14155550999"}),
@@ -134,13 +143,13 @@ async def test_every_route_with_another_tenants_id_gives_404(shared: Standing) -
     stranger, theirs = await shared.key_for("stranger", "*"), await possessions(shared)
     assert len(naming()) >= 20
     for method, path in naming():
-        url = path.format(**theirs, **FIXED.get(path, {}))
+        url = path.format(**theirs, **FIXED.get(path, {})) + QUERIES.get(path, "")
         answer = await shared.http.request(method.upper(), url, headers=stranger, json=sent(method, path))
         assert answer.status_code == 404, (method, path, answer.text)
         assert answer.json()["code"].endswith("not_found"), (method, path)
     for method, path in naming():  # they are there for their owner, and as they were
         if method == "get":
-            answer = await shared.http.get(path.format(**theirs, **FIXED.get(path, {})))
+            answer = await shared.http.get(path.format(**theirs, **FIXED.get(path, {})) + QUERIES.get(path, ""))
             assert answer.status_code == 200, (path, answer.text)
     assert (await shared.http.get(f"/v1/calls/{theirs['call_id']}")).json()["status"] == "bridged"
     assert (await shared.http.get(f"/v1/webhooks/{theirs['webhook_id']}")).json()["state"] == "active"

@@ -23,6 +23,7 @@ async def test_a_route_is_made_shown_changed_and_taken_away(tmp_path: Path, data
         NumberOut.model_validate(made, strict=False)
         assert made["route"] == {
             "url": URL, "timeout_ms": 700, "window_s": 86_400, "answer": {"action": "reject", "with": "unreachable"},
+            "extension": None,
         }  # fmt: skip
         signing = (await house.http.get("/v1/webhooks/status/secret")).json()
         assert (signing["exists"], signing["secret"]) == (True, None)
@@ -34,6 +35,18 @@ async def test_a_route_is_made_shown_changed_and_taken_away(tmp_path: Path, data
         assert (await house.http.patch(path, json={"area": "a"})).json()["route"] == changed["route"]
         assert (await house.http.get("/v1/numbers", params={"kind": "x"})).json()["items"][0]["route"] == changed["route"]
         assert (await house.http.patch(path, json={"route": None})).json()["route"] is None
+
+
+async def test_an_extension_is_asked_for_as_the_route_says(tmp_path: Path, database_url: str) -> None:
+    async with standing(tmp_path, database={"url": database_url}) as house:
+        made = (await number(house, route={"url": URL, "extension": {"most": 6}})).json()
+        NumberOut.model_validate(made, strict=False)
+        assert made["route"]["extension"] == {"prompt": "extension", "least": 1, "most": 6, "repeats": 2}
+        path, wanted = f"/v1/numbers/{made['id']}", {"prompt": "pin", "least": 4, "most": 4, "repeats": 0}
+        changed = (await house.http.patch(path, json={"route": {"url": URL, "extension": wanted}})).json()
+        assert changed["route"]["extension"] == wanted
+        assert (await house.http.get("/v1/numbers", params={"kind": "x"})).json()["items"][0]["route"] == changed["route"]
+        assert (await house.http.patch(path, json={"route": {"url": URL}})).json()["route"]["extension"] is None
 
 
 @pytest.mark.parametrize(
@@ -48,6 +61,15 @@ async def test_a_route_is_made_shown_changed_and_taken_away(tmp_path: Path, data
         ({"answer": {"action": "dance"}}, "route.answer"),
         ({"answer": {"action": "menu", "flow": "memory", "variables": {"v": ["x" * 999] * 9}}}, "route.answer"),
         ({"more": 1}, "route.more"),
+        ({"extension": {}}, "route.extension"),
+        ({"url": URL, "extension": {"least": 5, "most": 4}}, "route.extension.most"),
+        ({"url": URL, "extension": {"most": 16}}, "route.extension.most"),
+        ({"url": URL, "extension": {"least": 0}}, "route.extension.least"),
+        ({"url": URL, "extension": {"most": "4"}}, "route.extension.most"),
+        ({"url": URL, "extension": {"repeats": 6}}, "route.extension.repeats"),
+        ({"url": URL, "extension": {"prompt": "../etc/passwd"}}, "route.extension.prompt"),
+        ({"url": URL, "extension": {"digits": 4}}, "route.extension.digits"),
+        ({"url": URL, "answer": {"action": "menu", "flow": "routed-keys"}}, "route.answer.flow"),
         ({"answer": {"action": "menu", "flow": "callback"}}, "route.answer.flow"),
         ({"answer": {"action": "menu", "flow": "memory"}}, "route.answer.variables"),
         ({"answer": {"action": "menu", "flow": "nobody-available", "variables": {"centre": "1"}}}, "route.answer.variables"),

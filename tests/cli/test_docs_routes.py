@@ -59,7 +59,16 @@ async def test_the_commands_and_the_request_make_a_route(run: Run, shared: Stand
     assert flow.json["route"] == {
         "url": None, "timeout_ms": 700, "window_s": 86_400,
         "answer": {"action": "menu", "flow": "nobody-available", "variables": {"centre": "+14155550102"}},
+        "extension": None,
     }  # fmt: skip
+    keyed = [word if not word.startswith("num_") else number["id"] for word in shlex.split(shown(PAGE, "--extension 4")[0])[1:]]
+    asked = (await run(*keyed, "--json")).json["route"]["extension"]
+    assert asked == {"prompt": "extension", "least": 4, "most": 4, "repeats": 2}
+    many = ("number", "route", number["id"], "--ask", "https://shop.example/route", "--extension", "2-6")
+    asked = (await run(*many, "--extension-prompt", "pin", "--json")).json["route"]["extension"]
+    assert asked == {"prompt": "pin", "least": 2, "most": 6, "repeats": 2}
+    for wrong in (("--extension", "x"), ("--extension", "2-"), ("--extension", "-3"), ("--extension-prompt", "pin")):
+        assert (await run("number", "route", number["id"], "--ask", "https://shop.example/route", *wrong)).code == 2, wrong
     assert (await run("number", "route", number["id"], "--off", "--json")).json["route"] is None
     assert (await run("number", "route", number["id"])).code == 2
     assert (await run("number", "route", number["id"], "--prompt", "a", "--reject", "busy")).code == 2

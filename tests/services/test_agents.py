@@ -132,10 +132,20 @@ async def test_after_a_kill_between_the_two_writes_the_same_agent_is_found_again
 async def test_an_agent_whose_call_ended_while_nobody_was_there_is_let_go(db: Database) -> None:  # noqa: F811
     desk = Desk(db)
     ann = await desk.agent("ann")
-    assert await db.agents.claim("x", "01JD3Y8Q4ZK5T0M6W9RB2XHCVE", None) is not None
+    over = await desk.ask(1, "nobody")
+    await desk.end(over)
+    assert await db.agents.claim("x", over, ann) is not None
     await desk.agents._let_go_of_what_is_over()
-    call = await desk.ask(1)
+    call = await desk.ask(2)
     assert await desk.round() == {call: ann}
+
+
+async def test_an_agent_whose_call_is_just_beginning_somewhere_is_left_alone(db: Database) -> None:  # noqa: F811
+    desk = Desk(db)
+    ann = await desk.agent("ann")
+    assert await db.agents.claim("x", "01JD3Y8Q4ZK5T0M6W9RB2XHCVE", ann) is not None
+    await desk.agents._let_go_of_what_is_over()
+    assert (await db.agents.list("x")).items[0].call == "01JD3Y8Q4ZK5T0M6W9RB2XHCVE"
 
 
 async def test_limits_hold_an_assigned_call_in_its_line(db: Database) -> None:  # noqa: F811

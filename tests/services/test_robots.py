@@ -12,7 +12,10 @@ from controller.core.call import Call, Leg, LegState
 from controller.core.policy import Refusal
 from controller.core.verbs import LookUp
 from controller.ports import NotSaved, Unit
+from controller.services.calls import Calls
+from controller.services.claims import Claims
 from controller.services.flows import FlowBook
+from controller.services.last_agents import LastAgents
 from controller.services.policy import Forbidden
 from controller.services.robots import AGAIN, CALLBACK, CENTRE, LONGEST_S, Robots, wished
 from controller.services.scheduler import NoRoute, QueueFull
@@ -50,7 +53,11 @@ class Room:
         self.db = db
         self.refuses: Exception | None = None
         self.opened: list[Call] = []
-        self.robots = Robots(db.agents, db.calls, db.routes, FlowBook(), self, self._check, Still())  # type: ignore[arg-type]
+        self.claims = Claims(db.agents, db.calls, Calls(db.calls, FlowBook()), Still(), lambda: None)
+        self.last = LastAgents(db.agents, db.routes, db.last_agents, Still())
+        self.robots = Robots(
+            db.agents, db.calls, self.last, self.claims.claim, FlowBook(), self, self._check, Still(),  # type: ignore[arg-type]
+        )  # fmt: skip
 
     async def open(self, call: Call) -> Call:
         """The desk."""
@@ -170,6 +177,7 @@ async def test_the_last_agent_is_whom_the_caller_spoke_to_by_this_x(db: Database
     async def last(**variables: Any) -> str | None:
         answer = await room.robots.last_agent(at_robot(**variables), verb)
         assert (answer.outcome == "found") == bool(answer.vars)
+        await db.agents.release(CALL, NOW)
         found: str | None = answer.vars.get("last_agent")
         return found
 
@@ -185,5 +193,25 @@ async def test_the_last_agent_is_whom_the_caller_spoke_to_by_this_x(db: Database
     assert await last(sticky_s=5) is None
     assert await last(sticky_s="8") == C
     assert await last(caller="") is None
+    await room.last.forget(TENANT, B, X1)
+    assert await last() is None
+    await _spoke(db, 7, B, X1, C, NOW + 1)
+    assert await last() == C
     await db.agents.change(TENANT, "AG1", 5, {"state": "away"})
     assert await last() is None
+
+
+async def test_the_last_agent_is_the_calls_own_from_then_on(db: Database) -> None:
+    room = Room(db)
+    await room.driver()
+    await _spoke(db, 1, B, X1, C, NOW - 9000)
+    verb = replace(VERB, book="last_agent")
+    for _ in range(2):  # asked again it is the same claim
+        answer = await room.robots.last_agent(at_robot(), verb)
+        assert answer.vars == {"last_agent": C, "agent_id": "AG1", "agent_leg": "last_agent"}
+        assert answer.told == (("agent.state", {"agent_id": "agt_AG1", "name": "Dan", "state": "busy", "leg": "last_agent"}),)
+    other = replace(at_robot(), id="01JD3Y8Q4ZK5T0M6W9RB2XHCVF")
+    assert (await room.robots.last_agent(other, verb)).outcome == "nobody"
+    assert await db.agents.claim(TENANT, other.id, None) is None  # nor has the queue
+    await db.agents.release(CALL, NOW)
+    assert (await room.robots.last_agent(other, verb)).outcome == "found"

@@ -1,5 +1,6 @@
 """What becomes of a call that no binding takes, against real routes on both databases and a real business."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +15,8 @@ from controller.core.route import Route
 from controller.ports import Unit
 from controller.services.arrivals import Arrival, Door, Refusal, Taken
 from controller.services.asking import Asker
+from controller.services.calls import Calls
+from controller.services.claims import Claims
 from controller.services.flows import FlowBook
 from controller.services.routed import RoutedCalls
 from controller.store.database import Database
@@ -26,6 +29,7 @@ from tests.services.test_masked import GUARDS, Still, masked
 from tests.store.calls import OTHER, TENANT, story
 from tests.store.masking import NOW, X1, X2, A, B, C, add, bind, binding, pool
 
+NEXT = "01JD3Y8Q4ZK5T0M6W9RB2XHCVF01"
 SAYS_BUSY = {"action": "reject", "with": "busy"}
 FLOW = {
     "flow": "desk",
@@ -57,7 +61,9 @@ class Here:
         self.flows = FlowBook()
         self.flows.add(FLOW)
         self.flows.add(_outbound())
-        self.resolver = RoutedCalls(masked(db, *blocked), db.routes, db.agents, self.asker, self.flows, Still())
+        self.calls = Calls(db.calls, self.flows)
+        self.claims = Claims(db.agents, db.calls, self.calls, Still(), lambda: None)
+        self.resolver = RoutedCalls(masked(db, *blocked), db.routes, self.claims.claim, self.asker, self.flows, Still())
         self.rang = 0
 
     async def route(self, x: str = X1, secret: str = "whsec_c2VjcmV0c2VjcmV0", **route: Any) -> None:
@@ -65,17 +71,17 @@ class Here:
         patient = Route(**{"timeout_ms": 30_000, **route})
         assert await self.db.x_numbers.change(TENANT, x.strip("+"), 0, secret, route=patient) is not None
 
-    async def call(self, called: str = X1, caller: str = A) -> Taken | Refusal | None:
+    async def call(self, called: str = X1, caller: str = A, leg: str = LEG) -> Taken | Refusal | None:
         """What becomes of a call."""
 
         async def ring() -> None:
             self.rang += 1
 
-        return await self.resolver(Arrival("pbx1", "carrier", caller, called, LEG, NOW, Door(ring)))
+        return await self.resolver(Arrival("pbx1", "carrier", caller, called, leg, NOW, Door(ring)))
 
-    async def taken(self, called: str = X1, caller: str = A) -> Taken:
+    async def taken(self, called: str = X1, caller: str = A, leg: str = LEG) -> Taken:
         """The same, of a call that is taken."""
-        found = await self.call(called, caller)
+        found = await self.call(called, caller, leg)
         assert isinstance(found, Taken), found
         assert (found.tenant, found.kind) == (TENANT, "masked")
         return found
@@ -88,7 +94,7 @@ def _outbound() -> dict[str, Any]:
 
 def reason(taken: Taken) -> Any:
     """Why the business had no say."""
-    ((kind, data),) = taken.told
+    (kind, data), *_ = taken.told
     assert kind == "call.routed"
     return data["reason"]
 
@@ -159,7 +165,6 @@ async def _called(db: Database, number: int, caller: str, x: str, at: int) -> No
         (says({"action": "menu", "flow": "desk", "variables": {"agent": "123"}}), "invalid"),
         (says({"action": "menu", "flow": "desk", "variables": {"agent": B, "memory_ttl_s": 5}}), "invalid"),
         (says({"action": "menu", "flow": "desk", "variables": {"agent": B, "caller": C}}), "invalid"),
-        (says({"action": "connect", "agent": "agt_1"}), "invalid"),
         (Reply(raw=b"", close=True), "failed"),
     ],
 )
@@ -180,16 +185,54 @@ async def test_a_route_that_cannot_be_carried_out_reaches_nobody(db: Database) -
         assert (taken.flow, taken.vars, reason(taken)) == ("refused", {"with": "unreachable"}, "invalid")
 
 
-async def test_an_agent_is_rung_while_on_duty_and_free(db: Database) -> None:
+async def test_an_agent_is_claimed_while_on_duty_and_free_and_by_one_call(db: Database) -> None:
     here = Here(db)
     await db.agents.add(Agent("AG1", TENANT, "Ann", C, "on_duty", None, 1), 1)
     await here.route(answer={"action": "connect", "agent": "agt_AG1"})
-    assert (await here.taken()).vars["callee"] == C
+    for _ in range(2):  # asked again it is the same call
+        taken = await here.taken()
+        assert (taken.vars["callee"], taken.vars["agent_id"], taken.vars["agent_leg"]) == (C, "AG1", "callee")
+        assert [kind for kind, _ in taken.told] == ["call.routed", "agent.state"]
+    refused = await here.taken(leg=NEXT)
+    assert (refused.flow, refused.vars, reason(refused)) == ("refused", {"with": "unreachable"}, "no_agent")
+    assert await db.agents.release(ids.call_of(LEG), NOW)
+    assert (await here.taken(leg=NEXT)).vars["callee"] == C
+    await db.agents.release(ids.call_of(NEXT), NOW)
     await db.agents.change(TENANT, "AG1", 2, {"state": "away"})
     assert (await here.taken()).flow == "refused"
     await db.agents.add(Agent("AG2", OTHER, "Eve", B, "on_duty", None, 1), 1)
     await here.route(answer={"action": "connect", "agent": "agt_AG2"})
     assert (await here.taken()).flow == "refused"
+
+
+async def test_when_the_agent_of_the_business_is_not_to_be_had_what_is_said_beforehand_holds(db: Database) -> None:
+    here = Here(db)
+    async with Receiver(lambda _request: says({"action": "connect", "agent": "agt_AG1"})) as business:
+        await here.route(url=business.url, answer=SAYS_BUSY)
+        taken = await here.taken()
+        assert (taken.flow, taken.vars, reason(taken)) == ("refused", {"with": "busy"}, "no_agent")
+        assert (here.asker.results["answered"], here.asker.results["invalid"]) == (1, 0)
+
+
+async def test_of_many_calls_at_once_one_has_the_agent(db: Database) -> None:
+    here = Here(db)
+    await db.agents.add(Agent("AG1", TENANT, "Ann", C, "on_duty", None, 1), 1)
+    await here.route(answer={"action": "connect", "agent": "agt_AG1"})
+    legs = [ids.leg_id(f"{number:026d}", 1) for number in range(8)]
+    found = await asyncio.gather(*(here.taken(leg=leg) for leg in legs))
+    assert sorted(taken.flow for taken in found) == ["masked", *["refused"] * 7]
+    (holder,) = [ids.call_of(leg) for leg, taken in zip(legs, found, strict=True) if taken.flow == "masked"]
+    assert (await db.agents.assigned()) == [holder]
+
+
+async def test_asked_again_after_a_crash_the_business_may_say_another_agent(db: Database) -> None:
+    here = Here(db)
+    for name, number in (("AG1", C), ("AG2", B)):
+        await db.agents.add(Agent(name, TENANT, name, number, "on_duty", None, 1), 1)
+        await here.route(answer={"action": "connect", "agent": "agt_" + name})
+        assert (await here.taken()).vars["callee"] == number
+    states = {agent.id: agent.call for agent in (await db.agents.list(TENANT)).items}
+    assert states == {"AG1": None, "AG2": ids.call_of(LEG)}
 
 
 async def test_bindings_and_lists_go_first(db: Database) -> None:

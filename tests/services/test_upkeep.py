@@ -17,7 +17,7 @@ async def test_what_is_old_goes_and_what_is_not_stays(database_url: str) -> None
     await db.idempotency.begin(TENANT, "yesterday", "f", T0 + 98 * DAY_MS)
     await db.idempotency.begin(TENANT, "today", "f", T0 + 100 * DAY_MS)
 
-    assert await tidy(db.retention, db.idempotency, db.wrong_keys, 90, T0 + 100 * DAY_MS) == 1
+    assert await tidy(db.retention, db.idempotency, db.wrong_keys, db.last_agents, 90, T0 + 100 * DAY_MS) == 1
 
     assert await db.calls.facts(TENANT, call_id(1)) == []
     assert (await db.calls.find(TENANT, call_id(1))) is not None

@@ -13,7 +13,7 @@ from controller.store.rows import CallFilter
 from tests.store.calls import NODE, TENANT
 
 Ask = Callable[[Database], Coroutine[Any, Any, Any]]
-BIG = {"call", "fact", "webhook_cursor", "agent", "wrong_key"}
+BIG = {"call", "fact", "webhook_cursor", "agent", "wrong_key", "forgotten"}
 ASKS: dict[str, tuple[Ask, str]] = {
     "live": (lambda db: db.calls.live(NODE), "ix_call_open (node=?)"),
     "nodes": (lambda db: db.calls.nodes(), "ix_call_open"),
@@ -42,6 +42,10 @@ ASKS: dict[str, tuple[Ask, str]] = {
     "agent of a number": (lambda db: db.agents.of_number(TENANT, "x"), "ix_agent_number (tenant=? AND number=?)"),
     "free agents": (lambda db: db.agents.free([TENANT], []), "ix_agent_free (tenant=?)"),
     "of these who is free": (lambda db: db.agents.free([], ["a", "b"]), "sqlite_autoindex_agent_1 (id=?)"),
+    "who is to be forgotten": (
+        lambda db: db.last_agents.forgotten(TENANT, "x", "y"),
+        "sqlite_autoindex_forgotten_1 (tenant=? AND x=? AND customer=?)",
+    ),
     "on duty": (lambda db: db.agents.on_duty(TENANT), "ix_agent_free (tenant=?)"),
     "who is locked out": (
         lambda db: db.wrong_keys.locked(TENANT, "x", "y", 1, Guards()),

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from controller.api.fields import In, Text, XNumber, bare
+from controller.api.fields import In, Prompt, Text, XNumber, bare
 from controller.api.here import Asked, NewNumbers, ReadNumbers, WriteNumbers
 from controller.api.ids import new_id
 from controller.api.menus import fits
@@ -19,10 +19,10 @@ from controller.api.requests import Json, Route
 from controller.api.shapes import Out
 from controller.api.status import Url
 from controller.core.masking import SPOTS
-from controller.core.route import WINDOW_S
+from controller.core.route import WINDOW_S, Extension
 from controller.core.route import Route as XRoute
 from controller.services.answers import BYTES, NOBODY, Answer, Menu, stored
-from controller.services.routed import CONTEXT
+from controller.services.question import CONTEXT
 from controller.services.webhooks_guard import Forbidden
 from controller.services.webhooks_sign import new_secret
 from controller.store.errors import Taken
@@ -36,6 +36,22 @@ Kind = Literal["display", "x"]
 PoolId = Annotated[str, Field(pattern=r"^pool_[A-Za-z0-9]{1,40}$")]
 
 
+class ExtensionIn(In):
+    """The caller is answered and asked for an extension, before you are."""
+
+    prompt: Prompt = Field("extension", description="What the caller hears.")
+    least: Annotated[int, Field(ge=1, le=15)] = 1
+    most: Annotated[int, Field(ge=1, le=15)] = Field(15, description="With so many digits, or `#`, it is complete.")
+    repeats: Annotated[int, Field(ge=0, le=5)] = Field(2, description="How often who keys in fewer is asked again.")
+
+    @field_validator("most")
+    @classmethod
+    def _not_less(cls, most: int, info: ValidationInfo) -> int:
+        if most < info.data.get("least", 1):
+            raise PydanticCustomError("invalid_request", "this is less than `least`")
+        return most
+
+
 class RouteIn(In):
     """What becomes of calls to this X that no binding takes: with `url` you are asked, call by call; `answer` holds where you
     are not, or do not answer."""
@@ -46,6 +62,7 @@ class RouteIn(In):
     window_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = Field(
         WINDOW_S, description="How far back the caller's earlier calls to X count."
     )
+    extension: ExtensionIn | None = Field(None, description="With `url` only: what the caller keys in first.")
 
     @field_validator("answer")
     @classmethod
@@ -53,6 +70,13 @@ class RouteIn(In):
         if len(msgspec.json.encode(stored(answer))) > BYTES:
             raise PydanticCustomError("invalid_request", "this may take 8192 bytes as JSON")
         return answer
+
+    @field_validator("extension")
+    @classmethod
+    def _for_a_question(cls, extension: ExtensionIn | None, info: ValidationInfo) -> ExtensionIn | None:
+        if extension is not None and info.data.get("url", "") is None:
+            raise PydanticCustomError("invalid_request", "nobody is told of it without a `url`")
+        return extension
 
 
 class NewNumber(In):
@@ -171,7 +195,8 @@ async def _route(asked: Asked, route: RouteIn | None) -> XRoute | None:
             raise Problem("invalid_request", str(error), "route.url") from None
     if isinstance(route.answer, Menu):
         fits(asked.house, route.answer, CONTEXT, "route.answer")
-    return XRoute(route.url, route.timeout_ms, stored(route.answer), route.window_s)
+    extension = None if route.extension is None else Extension(**route.extension.model_dump())
+    return XRoute(route.url, route.timeout_ms, stored(route.answer), route.window_s, extension)
 
 
 def _secret(route: XRoute | None) -> str:

@@ -67,7 +67,8 @@ def test_a_connect_is_one_macro_with_all_that_it_needs() -> None:
         f"origination_uuid={FAR},PB_PEER={LEG},PB_STEP={VERB},api_hangup_hook=sched_del {VERB},bridge_early_media=true,"
         f"ignore_early_media=false,originate_timeout=3620,group_confirm_key=exec,group_confirm_cancel_timeout=true,"
         f"group_confirm_file=execute_extension up~{VERB}~{LEG}~{FAR}~{say}/recorded.wav~{say}/recorded.wav~"
-        f"file_string://{say}/connecting.wav!{say}/please-hold.wav~3540~{say}/last-minute.wav~{say}/last-minute.wav XML patchbay;"
+        f"file_string://{say}/connecting.wav!{say}/please-hold.wav~3540~{say}/last-minute.wav~{say}/last-minute.wav XML "
+        f"patchbay;"
         f"[leg_timeout=20]sofia/gateway/out/+14155550102' XML patchbay"
     )
 
