@@ -47,7 +47,7 @@ class AgentStore(Protocol):
         """Tenant and id of those who could take a call now: of these tenants' agents, who is idle longest first, and of these
         agents."""
 
-    async def claim(self, tenant: str, call: str, agent_id: str | None) -> Agent | None:
+    async def claim(self, tenant: str, call: str, agent_id: str | None, now: int) -> Agent | None:
         """Assign this agent, or who is idle longest; who is assigned to the call already stays so.  None: nobody is free.
         Raises NotSaved."""
 
@@ -182,7 +182,7 @@ class Agents:
             self._forget(call_id)
             return
         self._unsure[call_id] = None
-        found = await self._store.claim(call.tenant, call_id, agent or want.agent)
+        found = await self._store.claim(call.tenant, call_id, agent or want.agent, self._clock.now())
         if found is not None:
             try:
                 event = Assigned(self._clock.now(), found.id, found.name, found.number)
