@@ -99,6 +99,11 @@ class Agents:
         queries = [*([anybody] if tenants else ()), *([columns.where(AGENT.c.id.in_(agents))] if agents else ())]
         return await self._backend.read(lambda db: [(row.tenant, row.id) for query in queries for row in db.execute(query)])
 
+    async def known(self, agents: Sequence[str]) -> set[str]:
+        """Which of these there still are.  Raises Unavailable."""
+        query = select(AGENT.c.id).where(AGENT.c.id.in_(agents))
+        return await self._backend.read(lambda db: set(db.execute(query).scalars()))
+
     async def claim(self, tenant: str, call: str, agent_id: str | None, now: int) -> Agent | None:
         """Assign an agent to a call: this one, or who is idle longest; who is assigned to it already stays so.  None: nobody is
         free.  Raises NotSaved."""

@@ -181,7 +181,7 @@ async def test_ten_thousand_that_wait_for_one_agent_cost_no_more_than_one(db: Da
     assert (desk.agents.length("x"), desk.queue.scheduler.position(calls[-1])) == (10_000, (20, 0))
     for _ in range(5):
         assert await desk.round() == {}
-    assert store.asked == {"free": 5}
+    assert store.asked == {"free": 5, "known": 1}
     assert (await db.agents.free([], [bob, ann]), await db.agents.free(["x"], [])) == ([], [])
     any_one = await desk.ask(10_001)
     assert desk.queue.scheduler.position(any_one) == (1, 0)
