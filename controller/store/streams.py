@@ -43,13 +43,15 @@ def _cursors(whose: str) -> Any:
     """Open a cursor at the fact that was just told, for the endpoints that want it.
 
     One that is ``done`` begins there too: what was told since it was, if anything, was not for this endpoint.  One that is not
-    has something before it to deliver first."""
+    has something before it to deliver first.  Each is due since it was told, so that very many at once do not go before calls
+    that wait for another try since before."""
     return text(f"""
     INSERT INTO webhook_cursor (endpoint, call, next_sequence, attempt, state, due_at)
-    SELECT e.id, s.id, s.sequence, 0, 'open', 0 FROM stream s JOIN webhook_endpoint e ON {whose}
+    SELECT e.id, s.id, s.sequence, 0, 'open', s.told_at FROM stream s JOIN webhook_endpoint e ON {whose}
     WHERE s.id IN :ids AND e.state <> 'disabled' AND e.kind = 'subscribed'
     AND (e.events LIKE :everything OR e.events LIKE :wanted) ORDER BY s.id, e.id
-    ON CONFLICT (endpoint, call) DO UPDATE SET next_sequence = excluded.next_sequence, attempt = 0, state = 'open', due_at = 0
+    ON CONFLICT (endpoint, call) DO UPDATE SET next_sequence = excluded.next_sequence, attempt = 0, state = 'open',
+    due_at = excluded.due_at
     WHERE webhook_cursor.state = 'done'""").bindparams(bindparam("ids", expanding=True))
 
 

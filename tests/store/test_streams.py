@@ -17,7 +17,7 @@ from controller.store.database import Database
 from controller.store.errors import KeyTaken, NumberConflict
 from controller.store.rows import Endpoint
 from controller.store.tables_masking import BINDING
-from tests.store.calls import OTHER, TENANT, call_id
+from tests.store.calls import OTHER, TENANT, call_id, story
 from tests.store.masking import NOW, X1, A, B, bind, binding, pool
 
 LATER = 10**15
@@ -64,7 +64,7 @@ async def test_a_bindings_life_is_told_to_the_end_in_order(db: Database) -> None
     made = await bind(db, binding(reference="ride-7", metadata={"k": 1}, ttl_ms=5000, expires_at=NOW + 5000))
     [found] = await db.webhooks.backlog("e1", NOW, 10)
     assert found.of == Stream("ride-7", {"k": 1}, 1)
-    assert found.cursor == Cursor("e1", stream_of(made.id))
+    assert found.cursor == Cursor("e1", stream_of(made.id), due_at=NOW)
     await db.bindings.change(TENANT, made.id, NOW + 1, lambda one: replace(one, reference="ride-8"))
     assert await db.bindings.expire(NOW + 4999) == []
     assert len(await db.bindings.expire(NOW + 5001)) == 1
@@ -265,6 +265,16 @@ async def test_thousands_that_end_at_once_are_told_in_bounded_transactions(db: D
     assert each == {0}, rounds
     assert await db.webhooks.pending() == len(many)
     assert [facts for facts in (await waiting(db)).values() if facts != [(2, EXPIRED)]] == []
+
+
+async def test_many_that_end_at_once_do_not_go_before_a_call_that_waits_for_another_try(db: Database) -> None:
+    await endpoint(db)
+    for unit in story(1):
+        await db.calls.commit(unit)
+    await db.webhooks.save_cursors([Cursor("e1", call_id(1), 1, 1, NOW + 1000)])
+    await mortal(db, 100)
+    await db.bindings.expire(NOW + 2000)
+    assert [item.cursor.call for item in await db.webhooks.backlog("e1", LATER, 1)] == [call_id(1)]
 
 
 async def test_two_controllers_that_end_bindings_at_once_tell_each_once(db: Database) -> None:

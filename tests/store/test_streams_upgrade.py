@@ -58,7 +58,7 @@ async def test_the_history_of_bindings_comes_along_and_goes_on(database_url: str
     assert {one: await db.bindings.facts(TENANT, one) for one in told} == told
     await db.endpoints.add(Endpoint("e1", TENANT, "https://example.com", "s", ("*",), 1))
     assert await db.bindings.expire(NOW + 9)
-    [found] = await db.webhooks.backlog("e1", NOW, 10)
+    [found] = await db.webhooks.backlog("e1", NOW + 9, 10)
     assert (found.cursor.next_sequence, [fact.sequence for fact in found.facts], found.of.reference) == (3, [3], "r")
     assert await db.retention.forget_facts(NOW + 6, 10) == 1
     assert [len(await db.bindings.facts(TENANT, one)) for one in told] == [3, 0]
