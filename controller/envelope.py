@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from controller.core import ids
 from controller.core.facts import Fact
 from controller.times import or_none, rfc3339
 
@@ -19,7 +20,7 @@ def envelope(fact: Fact, reference: str | None, metadata: Mapping[str, Any] | No
         "type": fact.type,
         "occurred_at": rfc3339(fact.at),
         "sequence": fact.sequence,
-        "call_id": None if fact.type.startswith(("binding.", "node.")) else "call_" + fact.call,
+        "call_id": None if ids.is_stream(fact.call) else "call_" + fact.call,
         "reference": reference,
         "metadata": metadata,
         "data": with_times(fact.data) if fact.type == "cdr.created" else fact.data,

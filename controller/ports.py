@@ -211,7 +211,7 @@ class Live:
     metadata: Mapping[str, Any] | None = None
 
 
-# --- webhooks: one cursor per endpoint and call moves along the call's facts
+# --- webhooks: one cursor per endpoint and call, or other stream, moves along its facts
 
 EndpointState = Literal["on", "parked", "disabled"]
 CursorState = Literal["open", "parked", "done"]
@@ -225,7 +225,8 @@ class Endpoint:
     a parked one still gets cursors for new calls, so that nothing is missing when it is back.
 
     ``kind``: a ``status`` endpoint is a host; it is told of the calls only that named it in their ``status_url``, each at that
-    URL, and signs with its tenant's secret.  ``concurrent``: requests under way at once, None for the settings' number."""
+    URL, and signs with its tenant's secret.  ``concurrent``: requests under way at once, None for the settings' number.
+    ``operator``: it is told of the installation's nodes too."""
 
     id: str
     tenant: str
@@ -235,13 +236,15 @@ class Endpoint:
     state: EndpointState = "on"
     kind: Literal["subscribed", "status"] = "subscribed"
     concurrent: int | None = None
+    operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """How far an endpoint has got with a call.  ``next_sequence``: of the fact to send next; ``attempt``: failed tries of that
     one, the last of which was answered ``last_status`` or failed by ``last_error``; ``due_at``: not before (ms).
-    ``done``: the call is over and all is told; a later fact opens it again."""
+    ``done``: the call is over and all is told; a later fact opens it again.  ``call``: or another stream, which is ``done``
+    whenever all is told."""
 
     endpoint: str
     call: str
@@ -254,11 +257,21 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """What is told of a binding, an agent or a node, up to ``sequence``."""
+
+    reference: str | None
+    metadata: Mapping[str, Any] | None
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
-    """A cursor that is due, with its call and the first of the facts that wait (at least one, from ``next_sequence`` on)."""
+    """A cursor that is due, with what it is of and the first of the facts that wait (at least one, from ``next_sequence``
+    on)."""
 
     cursor: Cursor
-    call: Call
+    of: Call | Stream
     facts: tuple[Fact, ...]
 
 
@@ -266,7 +279,8 @@ class WebhookStore(Protocol):
     """Where endpoints and cursors live.
 
     ``CallStore.commit`` makes the open cursors of a new call (one per endpoint of its tenant that is on or parked), and opens
-    the ``done`` ones of an ended call that gets another fact, in the unit's own transaction."""
+    the ``done`` ones of an ended call that gets another fact, in the unit's own transaction; so does whatever writes a fact of
+    another stream, for the endpoints that want facts of its type."""
 
     async def endpoints(self) -> list[Endpoint]:
         """All endpoints of all tenants."""
@@ -283,12 +297,15 @@ class WebhookStore(Protocol):
     async def set_endpoint(self, endpoint: str, state: EndpointState, reason: str, now: int) -> None:
         """Change an endpoint's state.  ``on`` also opens its parked cursors, due ``now``.  Raises NotSaved."""
 
-    async def replay(self, endpoint: str, now: int, call: str | None, since: int | None, until: int | None) -> int:
+    async def replay(
+        self, endpoint: str, now: int, call: str | None, since: int | None, until: int | None, oldest: int = 0
+    ) -> int:
         """Set cursors back to their call's first fact with ``since`` <= at < ``until`` (None: open ended), never forward: open,
-        no attempts, due ``now``.  Of one call or of all.  Answers how many.  Raises NotSaved."""
+        no attempts, due ``now``.  Of one call or of all; of other streams nothing before ``oldest``.  Raises NotSaved."""
 
     async def forget_cursors(self, before: int, limit: int) -> int:
-        """Delete up to ``limit`` cursors of calls that ended before that time (ms); answers how many."""
+        """Delete up to ``limit`` cursors of calls that ended before that time (ms), and those of as many other streams that
+        were told nothing since; answers how many at most of either."""
 
 
 # --- the audit log

@@ -15,7 +15,6 @@ from controller.api.house import House, Measure
 from controller.api.ids import new_id
 from controller.config import Node, Settings
 from controller.core.call import Call
-from controller.core.facts import Fact
 from controller.core.flow import parse
 from controller.core.notation import ROUTE
 from controller.listening import Server, http_config, listening
@@ -26,6 +25,7 @@ from controller.services.agents import Agents
 from controller.services.arrivals import Arrivals
 from controller.services.asking import Asker
 from controller.services.bindings import Bindings
+from controller.services.bulletin import Bulletin
 from controller.services.calls import Calls
 from controller.services.claims import Claims
 from controller.services.clock import SystemClock
@@ -34,7 +34,7 @@ from controller.services.desk import Desk
 from controller.services.feed import Feed
 from controller.services.fleet import Fleet
 from controller.services.flows import FlowBook, read_folder
-from controller.services.journal import NOBODY, Journal
+from controller.services.journal import Journal
 from controller.services.last_agents import LastAgents
 from controller.services.limits import Limits
 from controller.services.lookups import LookUps
@@ -74,6 +74,7 @@ class Patchbay:
     claims: Claims
     asker: Asker
     abandoned: Abandoned
+    bulletin: Bulletin
     tasks: Tasks = field(default_factory=Tasks)
 
     async def start(self) -> None:
@@ -94,6 +95,7 @@ class Patchbay:
         self.tasks.spawn(self.asker.run())
         self.tasks.spawn(self.house.bindings.run())
         self.tasks.spawn(self.house.journal.run())
+        self.tasks.spawn(self.bulletin.run())
         self.tasks.spawn(self.house.policy.run())
         keep, db = self.house.settings.retention, database
         days = keep.timeline_days, keep.audit_days
@@ -105,6 +107,7 @@ class Patchbay:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.tasks.drain(), STOP_S)
         await self.house.journal.flush()
+        await self.bulletin.flush()
         await self.house.database.close()
 
 
@@ -127,8 +130,8 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     clock = SystemClock()
     database = await Database.open(settings.database.url, migrate=True, is_dead=is_dead_here)
     flows = await _flows(settings, database, clock)
-    calls = Calls(database.calls, flows)
-    feed, webhooks = Feed(), Webhooks(database.webhooks, settings.webhooks, clock)
+    calls, feed, webhooks = Calls(database.calls, flows), Feed(), Webhooks(database.webhooks, settings.webhooks, clock)
+    publish = database.agents.publish = partial(_publish, feed, webhooks)
     spools: dict[str, Spool] = {}
     recordings = Recordings(database.recordings, spools, settings.recordings.folder, calls.tell_closed, clock)
     owners: dict[str, NodeOwner] = {}
@@ -164,7 +167,8 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
     calls.act, calls.ready = fleet.act, fleet.ready
     tally, journal, asker = Tally(), Journal(database.audit, clock, new_id), Asker(settings.webhooks, clock)
-    fleet.told = partial(_node_told, feed, journal, clock)
+    bulletin = Bulletin(database.streams, clock, publish)
+    fleet.told = partial(_node_told, bulletin, journal)
     policy = Policy(database.policies, settings.policy, dialled, clock, journal, _is_shared(settings))
     masked = _masked(settings, database, clock, policy, journal, lookups)
     robots = Robots(database.agents, database.calls, last, claims.claim, flows, desk, policy.check, clock)
@@ -176,11 +180,11 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     calls.watch(feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed)
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
-        lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, feed.publish), agents=agents,
+        lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, publish), agents=agents,
         last_agents=last,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
-    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone)
+    patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone, bulletin)
     return patchbay
 
 
@@ -230,10 +234,15 @@ UNPACED = 10_000.0
 """Calls per second of a node that has no pace of its own: its trunks have."""
 
 
-def _node_told(feed: Feed, journal: Journal, clock: Clock, event: str, node: str, reason: str, lost: bool) -> None:
+def _publish(feed: Feed, webhooks: Webhooks, live: Live) -> None:
+    """What was committed of a binding, an agent or a node goes to who listens, and to the endpoints."""
+    feed.publish(live)
+    webhooks.told(live)
+
+
+def _node_told(bulletin: Bulletin, journal: Journal, event: str, node: str, reason: str, lost: bool) -> None:
     """Operators hear of it at once, and find it in the audit log."""
-    data = {"node": node, "reason": reason, "lost": lost}
-    feed.publish(Live(NOBODY, Fact(new_id(clock.now()), 0, event, clock.now(), data)))
+    bulletin.node(event, node, reason, lost)
     journal.ours("node.lost" if lost else event, node, result="done", reason=reason)
 
 

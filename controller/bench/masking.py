@@ -15,11 +15,13 @@ from sqlalchemy import Connection, func, insert, select, text, update
 
 from controller.bench.figures import percentile
 from controller.core.masking import Binding, Choice, Connect, route
-from controller.store.binding_rows import binding_values, claim_values
+from controller.store.binding_rows import binding_values, claim_values, stream_of
 from controller.store.database import Database
 from controller.store.postgres import connect
 from controller.store.rows import OwnedNumber, Pool
-from controller.store.tables_masking import BINDING, BINDING_FACT, CLAIM, X_NUMBER
+from controller.store.tables import FACT
+from controller.store.tables_masking import BINDING, CLAIM, X_NUMBER
+from controller.store.tables_streams import STREAM
 
 TENANT, POOL = "bench", "bench"
 EACH = 10
@@ -150,7 +152,9 @@ async def _fill(database: Database, start: int, end: int, make: Callable[[int], 
             db.execute(insert(BINDING), [binding_values(one) for one in several])
             db.execute(insert(CLAIM), [row for one in several for row in claim_values(one)])
             fact = {"sequence": 1, "type": "binding.created", "at": NOW, "data": "{}"}
-            db.execute(insert(BINDING_FACT), [{"binding": one.id, **fact} for one in several])
+            db.execute(insert(FACT), [{"call": stream_of(one.id), **fact} for one in several])
+            stream = {"tenant": TENANT, "sequence": 1, "over": 0}
+            db.execute(insert(STREAM), [{"id": stream_of(one.id), **stream} for one in several])
 
         await database.backend.write(job)
     return end

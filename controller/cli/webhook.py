@@ -108,7 +108,7 @@ def deliveries(api: Api, webhook_id: str, limit: int, **where: Any) -> None:
         api.items(f"/v1/webhooks/{webhook_id}/deliveries", limit, **where),
         {
             "event": lambda item: item["type"],
-            "call": lambda item: item["call_id"],
+            "of": lambda item: item["subject"],
             "state": lambda item: item["state"],
             "tries": lambda item: item["attempts"],
             "next": lambda item: item["next_at"],
@@ -122,6 +122,7 @@ def deliveries(api: Api, webhook_id: str, limit: int, **where: Any) -> None:
 @click.option("--since", metavar="TIME", help="From this time on, such as 2026-01-31T00:00:00Z.")
 @click.option("--until", metavar="TIME")
 @click.option("--call", "call_id", metavar="ID", help="Only this call's events.")
+@click.option("--of", "subject", metavar="ID", help="Only those of this call, binding or agent; of a node: node_NAME.")
 @connected
 def replay(api: Api, webhook_id: str, **which: Any) -> None:
     """Send events again, with the ids that they had."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from controller.core import events as ev
+from controller.core import ids
 from controller.core.call import Call, CallStatus
 from controller.core.claimed import AGENT as AGENT
 from controller.core.draft import Draft
@@ -29,6 +30,23 @@ class Agent:
     state: AgentState
     call: str | None
     created_at: int
+
+    @property
+    def seen(self) -> AgentState:
+        """The state that others see: busy while they are assigned to a call, whatever they said."""
+        return "busy" if self.call else self.state
+
+    @property
+    def stream(self) -> str:
+        """Where what happens to them is told."""
+        return ids.stream_id("agt_", self.id)
+
+
+def told(agent: Agent, removed: bool = False) -> dict[str, object]:
+    """The ``data`` of ``agent.state`` in an agent's own stream: no number in it."""
+    call = None if agent.call is None else "call_" + agent.call
+    state = "removed" if removed else agent.seen
+    return {"agent_id": agent.stream, "name": agent.name, "state": state, "leg": None, "call_id": call}
 
 
 @dataclass(frozen=True, slots=True)

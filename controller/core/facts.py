@@ -1,6 +1,7 @@
 """What the world is told: entries of a call's timeline, in order, each with a stable id.
 
 A fact's ``sequence`` is gapless per call from 1; it becomes a webhook, a line of ``/v1/calls/{id}/events`` and a live message.
+What happens to a binding, an agent or a node is told in the same way: each is a stream of its own, as a call is.
 Its ``data`` may hold numbers and keys (a CDR does), so no ``repr`` shows it.
 """
 
@@ -32,11 +33,15 @@ CALL_FACTS = (
     "agent.state",
     "policy.short_calls",
 )
+NODE_FACTS = ("node.up", "node.down")
+"""They belong to the installation, so only an operator hears them."""
+EVENTS = (*CALL_FACTS, "binding.created", "binding.changed", "binding.released", "binding.expired", *NODE_FACTS)
+"""All there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is true of a call from ``at`` (ms) on."""
+    """One thing that is true of a call, or of what another stream is of (``ids.stream_id``), from ``at`` (ms) on."""
 
     call: str
     sequence: int

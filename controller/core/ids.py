@@ -8,8 +8,15 @@ All are of fixed width, because Asterisk refuses a ``ChannelId`` that is a prefi
     recording  the id of the verb that asked for it
     fact       01JD3Y8Q4ZK5T0M6W9RB2XHCVE00001       the call's id and five digits, the sequence
 
-Outside they carry the prefixes of the API (``call_``, ``leg_``, ``rec_``, ``evt_``), inside they do not.
+    fact       bind_01JD3Y8Q4ZK5T0M6W9RB2XHCVE_00001 what is told of something that is no call: its stream's id and the sequence
+
+Outside they carry the prefixes of the API (``call_``, ``leg_``, ``rec_``, ``evt_``), inside they do not; only the streams of
+bindings, agents and nodes bear one everywhere, which tells them from calls and sorts them behind all of these.
 """
+
+from typing import Literal
+
+StreamKind = Literal["bind_", "agt_", "node_"]
 
 CALL_WIDTH = 26
 LEG_WIDTH = CALL_WIDTH + 2
@@ -31,9 +38,36 @@ def verb_id(call: str, step: int) -> str:
     return f"{call}{step:04d}"
 
 
+def stream_id(kind: StreamKind, name: str) -> str:
+    """The stream of a binding, an agent (by id) or a node (by name): what is told of it, in order.
+
+    >>> stream_id("node_", "pbx1")
+    'node_pbx1'
+    """
+    return kind + name
+
+
+def is_stream(call: str) -> bool:
+    """True for the stream of something that is no call."""
+    return "_" in call
+
+
 def fact_id(call: str, sequence: int) -> str:
-    """The id of a call's fact ``sequence`` (from 1)."""
-    return f"{call}{sequence:05d}"
+    """The id of fact ``sequence`` (from 1) of a call or of another stream."""
+    return f"{call}_{sequence:05d}" if is_stream(call) else f"{call}{sequence:05d}"
+
+
+def told_in(fact: str) -> tuple[str, int]:
+    """The call or stream, and the sequence, that a fact's id says; 0 where that is no number.
+
+    >>> told_in("node_pbx1_00003")
+    ('node_pbx1', 3)
+    """
+    if is_stream(fact):
+        call, _, sequence = fact.rpartition("_")
+    else:
+        call, sequence = fact[:CALL_WIDTH], fact[CALL_WIDTH:]
+    return call, int(sequence) if sequence.isascii() and sequence.isdecimal() and len(sequence) <= 18 else 0
 
 
 def call_of(some_id: str) -> str:

@@ -32,7 +32,8 @@ from controller.services.tasks import Tasks
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""How often it is asked who is free when nothing tells to: another process may have changed an agent."""
+"""How often it is asked who is free, and who is there, when nothing tells to: another process may have changed an agent, or
+removed one."""
 LINES_AT_ONCE = 500
 BREATHE_EVERY = 50
 """After so many calls that turn out not to be ready others get a turn."""
@@ -47,7 +48,10 @@ class AgentStore(Protocol):
         """Tenant and id of those who could take a call now: of these tenants' agents, who is idle longest first, and of these
         agents."""
 
-    async def claim(self, tenant: str, call: str, agent_id: str | None) -> Agent | None:
+    async def known(self, agents: Sequence[str]) -> set[str]:
+        """Which of these there still are."""
+
+    async def claim(self, tenant: str, call: str, agent_id: str | None, now: int) -> Agent | None:
         """Assign this agent, or who is idle longest; who is assigned to the call already stays so.  None: nobody is free.
         Raises NotSaved."""
 
@@ -75,6 +79,7 @@ class Agents:
         self._where: dict[str, tuple[_LineKey, int]] = {}
         self._per_tenant: Counter[str] = Counter()
         self._unsure: dict[str, None] = {}
+        self._look_for_removed_at = 0.0
         self._ordinals = count()
         self._wake = asyncio.Event()
         self._tasks = Tasks()
@@ -148,12 +153,26 @@ class Agents:
         """Give each agent who is free the oldest call that waits for them.  Raises NotSaved."""
         for call_id in list(self._unsure):
             await self._assign(call_id, None)
+        await self._give_up_for_those_removed()
         keys = [key for key in self._lines if key[1] is None or (key[0], None) not in self._lines]
         for first in range(0, len(keys), LINES_AT_ONCE):
             some = keys[first : first + LINES_AT_ONCE]
             tenants = [tenant for tenant, agent in some if agent is None]
             for tenant, agent in await self._store.free(tenants, [agent for _, agent in some if agent is not None]):
                 await self._give(tenant, agent)
+
+    async def _give_up_for_those_removed(self) -> None:
+        """Whoever waits for an agent whom another process removed waits for nobody."""
+        if self._clock.monotonic() < self._look_for_removed_at:
+            return
+        named = [(tenant, agent) for tenant, agent in self._lines if agent is not None]
+        for first in range(0, len(named), LINES_AT_ONCE):
+            some = named[first : first + LINES_AT_ONCE]
+            known = await self._store.known([agent for _, agent in some])
+            for tenant, agent in some:
+                if agent not in known:
+                    self.gone(tenant, agent)
+        self._look_for_removed_at = self._clock.monotonic() + LOOK_EVERY_S
 
     async def _give(self, tenant: str, agent: str) -> None:
         """The oldest call that this agent can take; those found that are over, or must wait for their time, leave the line."""
@@ -182,7 +201,7 @@ class Agents:
             self._forget(call_id)
             return
         self._unsure[call_id] = None
-        found = await self._store.claim(call.tenant, call_id, agent or want.agent)
+        found = await self._store.claim(call.tenant, call_id, agent or want.agent, self._clock.now())
         if found is not None:
             try:
                 event = Assigned(self._clock.now(), found.id, found.name, found.number)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from controller.core import ids
 from controller.core.facts import Fact
 from controller.core.masking import SPOTS, Binding, Choice, Keep, told
 from controller.ports import Clock, Live, NotSaved
@@ -42,7 +43,7 @@ class BindingStore(Protocol):
 
 
 class Bindings:
-    """What may be done with bindings.  ``publish``: tells who listens."""
+    """What may be done with bindings.  ``publish``: told what was committed."""
 
     def __init__(self, store: BindingStore, clock: Clock, publish: Callable[[Live], None]) -> None:
         self._store, self._clock, self._publish = store, clock, publish
@@ -93,5 +94,5 @@ class Bindings:
             pass
 
     def _tell(self, binding: Binding, kind: str, at: int) -> None:
-        fact = Fact(binding.id, binding.sequence, kind, at, told(binding))
+        fact = Fact(ids.stream_id("bind_", binding.id), binding.sequence, kind, at, told(binding))
         self._publish(Live(binding.tenant, fact, binding.reference, binding.metadata))

@@ -30,7 +30,7 @@ AGAIN_S = 1.0
 class AgentStore(Protocol):
     """Who is assigned to which call."""
 
-    async def claim(self, tenant: str, call: str, agent_id: str | None) -> Agent | None:
+    async def claim(self, tenant: str, call: str, agent_id: str | None, now: int) -> Agent | None:
         """Assign this agent, who is on duty and free; who is assigned to the call already stays so.  Raises NotSaved."""
 
     async def release(self, call: str, now: int) -> bool:
@@ -54,10 +54,10 @@ class Claims:
         """This agent for this call, from now on and also when asked again; None: not on duty, or not free.  Raises NotSaved."""
         while (leaving := self._leaving.get(call_id)) is not None:
             await leaving.wait()
-        found = await self._store.claim(tenant, call_id, agent_id)
+        found = await self._store.claim(tenant, call_id, agent_id, self._clock.now())
         if found is not None and found.id != agent_id:  # asked again, after a crash, the business says another one
             await self._release(call_id)
-            found = await self._store.claim(tenant, call_id, agent_id)
+            found = await self._store.claim(tenant, call_id, agent_id, self._clock.now())
         return found
 
     def committed(self, before: Call, after: Call, _facts: object) -> None:

@@ -56,7 +56,7 @@ class Subscription:
 
 
 class Feed:
-    """Hands every fact to the listeners of its tenant."""
+    """Hands every fact to the listeners of its tenant; those of other streams than calls by ``publish``."""
 
     def __init__(self, bound: int = QUEUE_BOUND) -> None:
         self._bound = bound

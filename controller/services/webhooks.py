@@ -1,5 +1,7 @@
 """Webhooks: every fact reaches every endpoint of its tenant, in order per call, at least once, with a stable id.
 
+What happens to bindings, agents and nodes goes the same way: each is a stream like a call.
+
 Hot path: what a unit committed is put into the lanes of the tenant's endpoints and goes out at once, without a look into the
 database.  The cursors that follow are saved twice a second, all in one transaction.  Cold path: what an earlier process left,
 what failed and is due again, and what did not fit into memory is read by its cursor.  A crash between a delivery and the saving
@@ -16,7 +18,8 @@ from controller.core.call import Call
 from controller.core.facts import Fact
 from controller.core.status import status_endpoint
 from controller.envelope import encode
-from controller.ports import Backlog, Clock, Endpoint, EndpointState, NotSaved, WebhookStore
+from controller.ports import Backlog, Clock, Endpoint, EndpointState, Live, NotSaved, Stream, WebhookStore
+from controller.services.journal import NOBODY
 from controller.services.tasks import Tasks
 from controller.services.webhooks_guard import Guard, Resolve, parse, target_of
 from controller.services.webhooks_http import Client
@@ -77,6 +80,15 @@ class Webhooks:
                 outlet.offer(after.id, letters, types, over)
             if after.status_url is not None:
                 self._tell_status(after, after.status_url, letters, types, over)
+
+    def told(self, live: Live) -> None:
+        """A fact of another stream was committed: its first one goes out at once, a later one by way of its cursor."""
+        fact = live.fact
+        wanting = [outlet for outlet in self._of_tenant.get(live.tenant, ()) if outlet.wants(fact.type)]
+        if wanting:
+            letter = Letter(fact.sequence, "evt_" + fact.id, encode(fact, live.reference, live.metadata))
+            for outlet in wanting:
+                outlet.offer(fact.call, (letter,), (fact.type,), over=True)
 
     def _tell_status(self, call: Call, url: str, letters: tuple[Letter, ...], types: tuple[str, ...], over: bool) -> None:
         outlet = self._outlets.get(status_endpoint(call.tenant, url))
@@ -164,8 +176,8 @@ class Webhooks:
         of_tenant: dict[str, tuple[Outlet, ...]] = {}
         for outlet in self._outlets.values():
             if outlet.active and outlet.endpoint.kind == "subscribed":
-                tenant = outlet.endpoint.tenant
-                of_tenant[tenant] = (*of_tenant.get(tenant, ()), outlet)
+                for tenant in (outlet.endpoint.tenant, *((NOBODY,) if outlet.endpoint.operator else ())):
+                    of_tenant[tenant] = (*of_tenant.get(tenant, ()), outlet)
         self._of_tenant = of_tenant
 
     def _verdict(self, outlet: Outlet, state: EndpointState, reason: str) -> None:
@@ -218,16 +230,17 @@ class Webhooks:
         """Deliver again, from the first fact of each call with ``since`` <= at < ``until`` (ms); answers how many calls.
 
         Raises NotSaved."""
-        outlet = self._outlets.get(endpoint)
+        outlet, now = self._outlets.get(endpoint), self._clock.now()
+        which = (call, since, until, now - self._settings.keep_days * DAY_MS)
         if outlet is None:
-            return await self._store.replay(endpoint, self._clock.now(), call, since, until)
+            return await self._store.replay(endpoint, now, *which)
         outlet.held = True
         try:
             while not outlet.lanes.leave(call):
                 outlet.turned.clear()
                 await outlet.turned.wait()
             await self._save()
-            return await self._store.replay(endpoint, self._clock.now(), call, since, until)
+            return await self._store.replay(endpoint, self._clock.now(), *which)
         finally:
             outlet.held = False
             outlet.lanes.scan_at = outlet.scan_floor = 0
@@ -261,20 +274,20 @@ class Webhooks:
         }
 
 
-def _over(call: Call) -> bool:
-    """True when no more facts of the call are expected."""
-    return call.ended and all(recording.state != "stopped" for recording in call.recordings)
+def _over(of: Call | Stream) -> bool:
+    """True when no more facts are expected: of a stream that is no call never for sure, so none is waited for."""
+    return isinstance(of, Stream) or (of.ended and all(recording.state != "stopped" for recording in of.recordings))
 
 
-def _letters(call: Call, facts: Sequence[Fact]) -> tuple[Letter, ...]:
-    return tuple(Letter(fact.sequence, "evt_" + fact.id, encode(fact, call.reference, call.metadata)) for fact in facts)
+def _letters(of: Call | Stream, facts: Sequence[Fact]) -> tuple[Letter, ...]:
+    return tuple(Letter(fact.sequence, "evt_" + fact.id, encode(fact, of.reference, of.metadata)) for fact in facts)
 
 
 def _found(outlet: Outlet, item: Backlog) -> Found:
-    letters = outlet.wanted(_letters(item.call, item.facts), tuple(fact.type for fact in item.facts))
-    url = item.call.status_url if outlet.endpoint.kind == "status" else None
+    letters = outlet.wanted(_letters(item.of, item.facts), tuple(fact.type for fact in item.facts))
+    url = item.of.status_url if isinstance(item.of, Call) and outlet.endpoint.kind == "status" else None
     target = None if url is None else target_of(url)
-    return Found(item.cursor, letters, _over(item.call), item.facts[-1].sequence < item.call.sequence, target)
+    return Found(item.cursor, letters, _over(item.of), item.facts[-1].sequence < item.of.sequence, target)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""What is under way to one endpoint: a lane per call, in memory.
+"""What is under way to one endpoint: a lane per call, or other stream, in memory.
 
     (absent) -> ready <-> busy -> idle -> ready ...          a call's facts are delivered as they are committed
                             `---> leaving -> (absent)        failed, over, or too far behind: the database knows, memory forgets

@@ -71,6 +71,10 @@ class Outlet:
         self.lanes.offer(call, self.wanted(letters, types), over, target)
         self.kick()
 
+    def wants(self, kind: str) -> bool:
+        """True if it subscribed to facts of this type."""
+        return not self._types or kind in self._types
+
     def wanted(self, letters: tuple[Letter, ...], types: tuple[str, ...]) -> tuple[Letter, ...]:
         """The letters without the bodies that the endpoint did not subscribe to."""
         if not self._types or self._types.issuperset(types):

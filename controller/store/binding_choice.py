@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, select, true, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from controller.core.masking import ANYONE, Binding, Choice, Claim, Keep, claims, told
-from controller.store.binding_rows import binding_values, claim_values, hold, is_open, one_of, tell
+from controller.core.masking import ANYONE, Binding, Choice, Claim, Keep, claims
+from controller.store.binding_rows import binding_values, claim_values, hold, is_open, one_of, tell_of
 from controller.store.errors import KeyTaken, NumberConflict, NumberUnknown, PoolExhausted
 from controller.store.queries import CREATED, AnyRow
 from controller.store.rows import Idempotency
@@ -38,7 +38,7 @@ def bind(db: Connection, wanted: Binding, choice: Choice, keep: Keep | None) -> 
         db.execute(insert(BINDING).values(binding_values(made)))
         db.execute(insert(CLAIM), claim_values(made))
         hold(db, made)
-        tell(db, made, "binding.created", choice.now, told(made))
+        tell_of(db, "binding.created", [made], choice.now)
         if keep is not None:
             _keep(db, keep(made), choice.now)
         return made

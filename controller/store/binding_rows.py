@@ -1,16 +1,18 @@
 """A binding and its claims as rows, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, or_, select, update
 
-from controller.core.masking import ANYONE, NEVER, Binding, Claim, Direction, Use, claims
+from controller.core import ids
+from controller.core.masking import ANYONE, NEVER, Binding, Claim, Direction, Use, claims, told
 from controller.store import codec
 from controller.store.queries import AnyRow
-from controller.store.tables_masking import BINDING, BINDING_FACT, CLAIM, X_NUMBER
+from controller.store.streams import News, tell
+from controller.store.tables_masking import BINDING, CLAIM, X_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,20 @@ def hold(db: Connection, binding: Binding) -> None:
         db.execute(update(X_NUMBER).where(X_NUMBER.c.number == binding.x).values(values))
 
 
-def tell(db: Connection, binding: Binding, kind: str, at: int, data: Mapping[str, Any]) -> None:
-    """Write what happened to a binding into its history, as ``binding.sequence``."""
-    values = {"binding": binding.id, "sequence": binding.sequence, "type": kind, "at": at, "data": codec.encode_data(data)}
-    db.execute(insert(BINDING_FACT).values(values))
+def stream_of(binding_id: str) -> str:
+    """Where a binding's facts are."""
+    return ids.stream_id("bind_", binding_id)
+
+
+def tell_of(db: Connection, kind: str, bindings: Sequence[Binding], now: int) -> None:
+    """Tell what happened to bindings, as ``binding.sequence`` of each: now, or, where that was it, at its end."""
+    tell(db, kind, [_news(binding, now) for binding in bindings], now)
+
+
+def _news(binding: Binding, now: int) -> News:
+    at, over = (now, False) if binding.ended_at is None else (binding.ended_at, True)
+    of, sequence = (binding.reference, binding.metadata), binding.sequence
+    return News(stream_of(binding.id), binding.tenant, at, told(binding), *of, sequence, over, whole=True)
 
 
 def is_open(use: Use, claim: Claim) -> bool:

@@ -10,16 +10,17 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, delete, literal_column, or_, select, tuple_, update
 
 from controller.core.facts import Fact
-from controller.core.masking import ANYONE, BY_PIN, NEVER, Binding, Choice, Dialled, Hit, Keep, claims, party_of, told
+from controller.core.masking import ANYONE, BY_PIN, NEVER, Binding, Choice, Dialled, Hit, Keep, claims, party_of
 from controller.ports import NotSaved
-from controller.store import codec
 from controller.store.backend import Backend
 from controller.store.binding_choice import Again, bind
-from controller.store.binding_rows import binding_of, binding_values, hold, own, taken_until, tell
+from controller.store.binding_rows import binding_of, binding_values, hold, own, stream_of, taken_until, tell_of
+from controller.store.calls import fact
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.queries import AnyRow, newest, one, page
 from controller.store.rows import BindingFilter, Page
-from controller.store.tables_masking import BINDING, BINDING_FACT, CLAIM, POOL, X_NUMBER
+from controller.store.tables import FACT
+from controller.store.tables_masking import BINDING, CLAIM, POOL, X_NUMBER
 
 ATTEMPTS = 200
 """How often a binding is tried: each time somebody else was quicker, so the whole got on."""
@@ -115,14 +116,10 @@ class Bindings:
 
     async def facts(self, tenant: str, binding_id: str, after: int = 0, limit: int = 200) -> list[Fact]:
         """What happened to a binding, in order.  Raises Unavailable."""
-        query = (
-            select(BINDING_FACT)
-            .join(BINDING, BINDING.c.id == BINDING_FACT.c.binding)
-            .where(BINDING.c.id == binding_id, BINDING.c.tenant == tenant, BINDING_FACT.c.sequence > after)
-            .order_by(BINDING_FACT.c.sequence)
-            .limit(limit)
-        )
-        return await self._backend.read(lambda db: [_fact(row) for row in db.execute(query)])
+        its_own = own(tenant, binding_id).with_only_columns(BINDING.c.id).exists()
+        query = select(FACT).where(FACT.c.call == stream_of(binding_id), FACT.c.sequence > after, its_own)
+        query = query.order_by(FACT.c.sequence).limit(limit)
+        return await self._backend.read(lambda db: [fact(row) for row in db.execute(query)])
 
     async def list(self, tenant: str, where: BindingFilter = EVERY, limit: int = 50, after: str | None = None) -> Page[Binding]:
         """A page of a tenant's bindings, newest first.  Raises Unavailable."""
@@ -160,7 +157,7 @@ def _edited(db: Connection, query: Any, now: int, edit: Callable[[Binding], Bind
     after = edit(before)
     if kind:
         after = replace(after, sequence=before.sequence + 1)
-        tell(db, after, kind, now, told(after))
+        tell_of(db, kind, [after], now)
     db.execute(update(BINDING).where(BINDING.c.id == after.id).values(_moved(before, after)))
     if after.expires_at != before.expires_at:
         kept = db.execute(update(CLAIM).where(CLAIM.c.binding == after.id).values(taken_until=taken_until(after))).rowcount
@@ -181,7 +178,7 @@ def _release(db: Connection, tenant: str, binding_id: str, now: int) -> tuple[Bi
         return None if binding is None else (binding, False)
     ended = replace(binding, state="released", ended_at=now, sequence=binding.sequence + 1)
     _end(db, ended)
-    tell(db, ended, "binding.released", now, told(ended))
+    tell_of(db, "binding.released", [ended], now)
     return ended, True
 
 
@@ -206,8 +203,9 @@ def _expire(db: Connection, now: int, limit: int) -> list[Binding]:
         binding = binding_of(row)
         over = replace(binding, state="expired", ended_at=binding.expires_at, sequence=binding.sequence + 1)
         _end(db, over)
-        tell(db, over, "binding.expired", binding.expires_at, told(over))
         ended.append(over)
+    if ended:
+        tell_of(db, "binding.expired", ended, now)
     return ended
 
 
@@ -220,7 +218,3 @@ def _dialled(row: AnyRow) -> Dialled:
         row.unknown or "reject",
         row.prompt,
     )
-
-
-def _fact(row: AnyRow) -> Fact:
-    return Fact(row.binding, row.sequence, row.type, row.at, codec.decode_data(row.data))

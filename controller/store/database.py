@@ -25,6 +25,7 @@ from controller.store.recordings import Recordings
 from controller.store.retention import Retention
 from controller.store.routes import Routes
 from controller.store.sqlite import Sqlite
+from controller.store.streams import Streams
 from controller.store.tables import LEASE
 from controller.store.tenants import Numbers, Tenants
 from controller.store.tokens import Lockouts, Tokens
@@ -54,6 +55,7 @@ class Database:
         self.wrong_keys = WrongKeys(backend)
         self.endpoints = Endpoints(backend, self.idempotency)
         self.webhooks = Webhooks(backend)
+        self.streams = Streams(backend)
         self.recordings = Recordings(backend)
         self.flows = StoredFlows(backend)
         self.audit = AuditLog(backend)

@@ -13,7 +13,9 @@ from controller.store.queries import AnyRow, add, newest, one, page
 from controller.store.rows import Endpoint, Idempotency, Page, Rotation
 from controller.store.tables import CURSOR, ENDPOINT, TENANT
 
-MUTABLE = frozenset({"url", "secret", "old_secret", "old_secret_until", "events", "state", "reason", "concurrent"})
+MUTABLE = frozenset(
+    {"url", "secret", "old_secret", "old_secret_until", "events", "state", "reason", "concurrent", "operator_at"}
+)
 OLD_SECRETS = 4
 """How many secrets sign beside the newest while they are good."""
 STATUS_HOSTS = 100

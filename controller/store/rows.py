@@ -100,7 +100,7 @@ EndpointKind = Literal["subscribed", "status"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a tenant wants facts sent; ``tables.EndpointRow`` says what states and kinds mean."""
+    """Where a tenant wants facts sent; ``tables.EndpointRow`` says what states, kinds and ``operator_at`` mean."""
 
     id: str
     tenant: str
@@ -114,6 +114,7 @@ class Endpoint:
     old_secret_until: int | None = None
     kind: EndpointKind = "subscribed"
     concurrent: int | None = None
+    operator_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryInfo:
-    """One fact on its way to one endpoint.  ``attempts``, ``next_at`` and ``last_*`` are set for the one that is next."""
+    """One fact on its way to one endpoint.  ``attempts``, ``next_at`` and ``last_*`` are set for the one that is next.
+    ``call``: or another stream."""
 
     id: str
     call: str

@@ -125,7 +125,7 @@ class CallRow(Base, table=True):
 
 
 class FactRow(Base, table=True):
-    """A fact of a call: its timeline, and what webhooks deliver."""
+    """A fact of a call, or of another stream (``tables_streams``): its timeline, and what webhooks deliver."""
 
     __tablename__ = "fact"
     call: str = _text(primary_key=True)
@@ -164,7 +164,8 @@ class EndpointRow(Base, table=True):
 
     ``state``: ``active``; ``parked`` (dead: nothing is sent, all is kept for it); ``disabled`` (nothing is kept).
     ``kind``: ``subscribed`` to all calls of its tenant, or ``status``: a host that calls named in their ``status_url``, which
-    gets the facts of these calls only, each at its own URL.  ``concurrent``: requests at once, else the installation's."""
+    gets the facts of these calls only, each at its own URL.  ``concurrent``: requests at once, else the installation's.
+    ``operator_at``: since when it is told of the installation's nodes too, because an operator made it."""
 
     __tablename__ = "webhook_endpoint"
     id: str = _text(primary_key=True)
@@ -179,11 +180,12 @@ class EndpointRow(Base, table=True):
     created_at: int = _ms()
     kind: str = Field(sa_column=Column(Text, nullable=False, server_default="subscribed"))
     concurrent: int | None = _ms(nullable=True)
+    operator_at: int | None = _ms(nullable=True)
     __table_args__ = (Index(None, "tenant"),)
 
 
 class CursorRow(Base, table=True):
-    """How far one call's facts have got at one endpoint.
+    """How far one call's facts, or those of another stream, have got at one endpoint.
 
     ``state``: ``open``, ``parked`` with its endpoint, or ``done``: the call is over and all is told.  ``due_at``: not looked
     at before; ``attempt``: failed tries of the fact ``next_sequence``."""

@@ -113,17 +113,6 @@ class ClaimRow(Base, table=True):
     )
 
 
-class BindingFactRow(Base, table=True):
-    """What happened to a binding, in order; ``data`` is JSON."""
-
-    __tablename__ = "binding_fact"
-    binding: str = _of("binding.id", primary_key=True)
-    sequence: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    type: str = _text()
-    at: int = _ms()
-    data: str = _text()
-
-
 class WrongKeyRow(Base, table=True):
     """Somebody keyed in what opens nothing, and is not kept.  ``id``: of the question; ``caller``: empty if withheld."""
 
@@ -140,5 +129,4 @@ POOL = _table(PoolRow)
 X_NUMBER = _table(XNumberRow)
 BINDING = _table(BindingRow)
 CLAIM = _table(ClaimRow)
-BINDING_FACT = _table(BindingFactRow)
 WRONG_KEY = _table(WrongKeyRow)

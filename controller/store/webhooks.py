@@ -1,27 +1,46 @@
-"""How far facts have got: one cursor per endpoint and call.  Implements ``ports.WebhookStore``, and lists for the API."""
+"""How far facts have got: one cursor per endpoint and call, or other stream.  Implements ``ports.WebhookStore``, and lists for
+the API."""
 
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, bindparam, case, delete, exists, func, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Exists,
+    Select,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from controller.core import ids
-from controller.ports import Backlog, Cursor, Endpoint, EndpointState
-from controller.store import codec
+from controller.ports import Backlog, Cursor, Endpoint, EndpointState, Stream
+from controller.store import codec, streams
 from controller.store.backend import Backend
 from controller.store.calls import fact
 from controller.store.endpoints import set_state
 from controller.store.queries import AnyRow
 from controller.store.retention import first_id_of
 from controller.store.rows import DeliveryInfo, Page
+from controller.store.streams import OF_STREAMS, may_be_sent
 from controller.store.tables import CALL, CURSOR, ENDPOINT, FACT, TENANT
+from controller.store.tables_streams import STREAM
 
 FACTS_EACH = 50
 """Facts that one look takes of a call; there are seldom more."""
 OPEN = CURSOR.c.state == "open"
 KEY = tuple_(CURSOR.c.endpoint, CURSOR.c.call)
-HAS_FACTS = CALL.c.sequence >= CURSOR.c.next_sequence
+OF = CURSOR.outerjoin(CALL, CALL.c.id == CURSOR.c.call).outerjoin(STREAM, STREAM.c.id == CURSOR.c.call)
+HAS_FACTS = func.coalesce(CALL.c.sequence, STREAM.c.sequence) >= CURSOR.c.next_sequence
 STATES: dict[str, EndpointState] = {"active": "on", "parked": "parked", "disabled": "disabled"}
 """What the API calls an endpoint's state, and what the services call it."""
 SAVE = (
@@ -54,9 +73,10 @@ class Webhooks:
 
     async def backlog(self, endpoint: str, now: int, limit: int) -> list[Backlog]:
         """Open cursors that are due and whose call has facts for them, the longest due first.  Raises Unavailable."""
+        of_stream = (STREAM.c.reference, STREAM.c.metadata, STREAM.c.sequence)
         query = (
-            select(CURSOR, CALL.c.state.label("call_state"))
-            .join(CALL, CALL.c.id == CURSOR.c.call)
+            select(CURSOR, CALL.c.state.label("call_state"), *of_stream)
+            .select_from(OF)
             .where(OPEN, CURSOR.c.endpoint == endpoint, CURSOR.c.due_at <= now, HAS_FACTS)
             .order_by(CURSOR.c.due_at)
             .limit(limit)
@@ -73,9 +93,13 @@ class Webhooks:
         stored = next(name for name, meaning in STATES.items() if meaning == state)
         await self._backend.write(lambda db: set_state(db, endpoint, stored, reason or None, now))
 
-    async def replay(self, endpoint: str, now: int, call: str | None, since: int | None, until: int | None) -> int:
-        """Set cursors back to the first fact with ``since`` <= at < ``until`` (ms), never forward; how many."""
-        first = select(func.min(FACT.c.sequence)).where(FACT.c.call == CURSOR.c.call)
+    async def replay(
+        self, endpoint: str, now: int, call: str | None, since: int | None, until: int | None, oldest: int = 0
+    ) -> int:
+        """Set cursors back to the first fact with ``since`` <= at < ``until`` (ms), never forward; how many.  ``oldest``: for
+        streams that do not end as calls do, the time before which nothing is sent again."""
+        made = select(ENDPOINT.c.created_at).where(ENDPOINT.c.id == endpoint).scalar_subquery()
+        first = select(func.min(FACT.c.sequence)).where(FACT.c.call == CURSOR.c.call, may_be_sent(made, oldest))
         if since is not None:
             first = first.where(FACT.c.at >= since)
         if until is not None:
@@ -92,7 +116,8 @@ class Webhooks:
         return await self._backend.write(lambda db: db.execute(change).rowcount)
 
     async def forget_cursors(self, before: int, limit: int) -> int:
-        """Delete up to ``limit`` cursors of calls that ended before a time (ms); how many.  Raises NotSaved."""
+        """Delete up to ``limit`` cursors of calls that ended before a time (ms), and those of as many other streams that were
+        told nothing since; how many at most of either.  Raises NotSaved."""
         old = (
             select(CURSOR.c.endpoint, CURSOR.c.call)
             .join(CALL, CALL.c.id == CURSOR.c.call)
@@ -100,26 +125,31 @@ class Webhooks:
             .limit(limit)
         )
         found = await self._backend.read(lambda db: [tuple(row) for row in db.execute(old)])
-        if not found:
-            return 0
-        return await self._backend.write(lambda db: db.execute(delete(CURSOR).where(KEY.in_(found))).rowcount)
+        silent = await self._backend.read(lambda db: streams.silent(db, before, limit))
+        gone = 0
+        if found:
+            gone = await self._backend.write(lambda db: db.execute(delete(CURSOR).where(KEY.in_(found))).rowcount)
+        if silent:
+            gone = max(gone, await self._backend.write(lambda db: streams.forget_cursors(db, silent, before)))
+        return gone
 
     async def pending(self) -> int:
         """How many cursors have something to deliver."""
-        query = select(func.count()).select_from(CURSOR.join(CALL, CALL.c.id == CURSOR.c.call)).where(OPEN, HAS_FACTS)
+        query = select(func.count()).select_from(OF).where(OPEN, HAS_FACTS)
         return await self._backend.read(lambda db: int(db.execute(query).scalar_one()))
 
     async def deliveries(
         self, tenant: str, endpoint: str, state: str | None = None, limit: int = 50, after: str | None = None
     ) -> Page[DeliveryInfo]:
-        """A page of the facts that an endpoint has got or is to get, newest call first.  ``state``: as in ``DeliveryInfo``."""
+        """A page of the facts that an endpoint has got or is to get: those of calls, the newest call first, then those of other
+        streams.  ``state``: as in ``DeliveryInfo``."""
         query = (
             select(FACT.c.call, FACT.c.sequence, FACT.c.type, FACT.c.at)
             .add_columns(CURSOR.c.next_sequence, CURSOR.c.attempt, CURSOR.c.due_at, CURSOR.c.last_status, CURSOR.c.last_error)
             .add_columns(CURSOR.c.state)
             .join(CURSOR, CURSOR.c.call == FACT.c.call)
             .join(ENDPOINT, ENDPOINT.c.id == CURSOR.c.endpoint)
-            .where(ENDPOINT.c.id == endpoint, ENDPOINT.c.tenant == tenant)
+            .where(ENDPOINT.c.id == endpoint, ENDPOINT.c.tenant == tenant, may_be_sent(ENDPOINT.c.created_at, 0))
         )
         types = codec.decode_list(await self._events(tenant, endpoint))
         if "*" not in types:
@@ -127,10 +157,8 @@ class Webhooks:
         if state is not None:
             query = query.where((FACT.c.sequence < CURSOR.c.next_sequence) == literal(state == "delivered"))
             query = query if state == "delivered" else query.where((CURSOR.c.state == "parked") == literal(state == "parked"))
-        if after is not None:
-            query = query.where(_before(after))
-        query = query.order_by(FACT.c.call.desc(), FACT.c.sequence.desc()).limit(limit + 1)
-        rows = await self._backend.read(lambda db: db.execute(query).all())
+        query = query.order_by(FACT.c.call.desc(), FACT.c.sequence.desc())
+        rows = await self._backend.read(lambda db: _page(db, query, limit + 1, after))
         items = [_delivery(row) for row in rows[:limit]]
         return Page(items, items[-1].id if len(rows) > limit else None)
 
@@ -151,13 +179,16 @@ def _save(db: Connection, cursors: Sequence[Cursor]) -> None:
             "error": cursor.last_error or None,
             "is": cursor.state,
         }
-        for cursor in cursors
+        for cursor in sorted(cursors, key=lambda one: (one.call, one.endpoint))
     ]
     db.execute(SAVE, values)
     done = [(cursor.endpoint, cursor.call) for cursor in cursors if cursor.state == "done"]
     if done:  # looked at in a statement of its own, so that it sees what was committed while the first one waited
-        more = exists().where(CALL.c.id == CURSOR.c.call, HAS_FACTS)
-        db.execute(update(CURSOR).where(KEY.in_(done), more).values(state="open"))
+        db.execute(update(CURSOR).where(KEY.in_(done), or_(_more(CALL), _more(STREAM))).values(state="open"))
+
+
+def _more(of: Table) -> Exists:
+    return select(of.c.id).where(of.c.id == CURSOR.c.call, of.c.sequence >= CURSOR.c.next_sequence).exists()
 
 
 def _backlog(db: Connection, row: AnyRow) -> Backlog | None:
@@ -166,7 +197,12 @@ def _backlog(db: Connection, row: AnyRow) -> Backlog | None:
     cursor = Cursor(
         row.endpoint, row.call, row.next_sequence, row.attempt, row.due_at, row.last_status, row.last_error or "", row.state
     )
-    return Backlog(cursor, codec.decode(row.call_state), facts) if facts else None
+    if not facts:
+        return None
+    if row.call_state is not None:
+        return Backlog(cursor, codec.decode(row.call_state), facts)
+    metadata = None if row.metadata is None else codec.decode_data(row.metadata)
+    return Backlog(cursor, Stream(row.reference, metadata, row.sequence), facts)
 
 
 def _facts(*conditions: Any) -> Select[Any]:
@@ -182,12 +218,22 @@ def _endpoint(row: AnyRow, now: int) -> Endpoint:
     before = tuple((old or "").split()) if (until or 0) > now else ()
     secrets, events = (secret, *before), codec.decode_list(row.events)
     types = () if "*" in events else events
-    return Endpoint(row.id, row.tenant, row.url, secrets, types, STATES[row.state], row.kind, row.concurrent)
+    state, operator = STATES[row.state], row.operator_at is not None
+    return Endpoint(row.id, row.tenant, row.url, secrets, types, state, row.kind, row.concurrent, operator)
 
 
-def _before(after: str) -> Any:
-    call, sequence = ids.call_of(after), after[ids.CALL_WIDTH :]
-    return tuple_(FACT.c.call, FACT.c.sequence) < tuple_(literal(call), literal(int(sequence) if sequence.isdecimal() else 0))
+def _page(db: Connection, query: Select[Any], count: int, after: str | None) -> list[AnyRow]:
+    """The first rows after a fact's id; other streams come when there are no more of calls."""
+    call, sequence = ids.told_in(after or "")
+    rest = tuple_(FACT.c.call, FACT.c.sequence) < tuple_(literal(call), literal(sequence))
+    rows: list[AnyRow] = []
+    if not ids.is_stream(call):
+        of_calls = query.where(not_(OF_STREAMS), *([] if after is None else [rest]))
+        rows += db.execute(of_calls.limit(count)).all()
+    if len(rows) < count:
+        of_streams = query.where(OF_STREAMS, *([rest] if ids.is_stream(call) else []))
+        rows += db.execute(of_streams.limit(count - len(rows))).all()
+    return rows
 
 
 def _delivery(row: AnyRow) -> DeliveryInfo:

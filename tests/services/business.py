@@ -55,8 +55,8 @@ class Watched:
         await self._store.set_endpoint(endpoint, state, reason, now)
         await self._tell(lambda: self.states.update({endpoint: (state, reason)}))
 
-    async def replay(self, endpoint: str, now: int, call: str | None, since: int | None, until: int | None) -> int:
-        return await self._store.replay(endpoint, now, call, since, until)
+    async def replay(self, endpoint: str, now: int, *which: Any) -> int:
+        return await self._store.replay(endpoint, now, *which)
 
     async def forget_cursors(self, before: int, limit: int) -> int:
         count = await self._store.forget_cursors(before, limit)

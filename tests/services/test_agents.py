@@ -120,7 +120,7 @@ async def test_after_a_kill_between_the_two_writes_the_same_agent_is_found_again
     await desk.agent("ann")
     await desk.agent("bobby")
     call = await desk.ask(1)
-    claimed = await db.agents.claim("x", call, None)
+    claimed = await db.agents.claim("x", call, None, 1)
     assert claimed is not None  # and here the controller dies
     after = Desk(db)
     after.queue.clock.seconds += 1000  # who is let go now has been idle the shortest
@@ -134,7 +134,7 @@ async def test_an_agent_whose_call_ended_while_nobody_was_there_is_let_go(db: Da
     ann = await desk.agent("ann")
     over = await desk.ask(1, "nobody")
     await desk.end(over)
-    assert await db.agents.claim("x", over, ann) is not None
+    assert await db.agents.claim("x", over, ann, 1) is not None
     await desk.agents._let_go_of_what_is_over()
     call = await desk.ask(2)
     assert await desk.round() == {call: ann}
@@ -161,7 +161,7 @@ async def test_limits_hold_an_assigned_call_in_its_line(db: Database) -> None:  
 async def test_many_ask_at_once_and_no_agent_gets_two(db: Database) -> None:  # noqa: F811
     for number in range(4):
         await db.agents.add(Agent(f"a{number}", "x", "n", "+14155550101", "on_duty", None, 1), number)
-    found = await asyncio.gather(*(db.agents.claim("x", f"call{number}", None) for number in range(10)))
+    found = await asyncio.gather(*(db.agents.claim("x", f"call{number}", None, 1) for number in range(10)))
     taken = [agent.id for agent in found if agent is not None]
     assert sorted(taken) == ["a0", "a1", "a2", "a3"]
 
@@ -191,7 +191,7 @@ async def test_ten_thousand_that_wait_for_one_agent_cost_no_more_than_one(db: Da
     assert (desk.agents.length("x"), desk.queue.scheduler.position(calls[-1])) == (10_000, (20, 0))
     for _ in range(5):
         assert await desk.round() == {}
-    assert store.asked == {"free": 5}
+    assert store.asked == {"free": 5, "known": 1}
     assert (await db.agents.free([], [bob, ann]), await db.agents.free(["x"], [])) == ([], [])
     any_one = await desk.ask(10_001)
     assert desk.queue.scheduler.position(any_one) == (1, 0)
@@ -228,7 +228,7 @@ async def test_those_on_duty_whom_nobody_wants_are_not_read(db: Database) -> Non
 async def test_while_the_database_cannot_be_read_nobody_is_assigned_and_then_all_goes_on(db: Database) -> None:  # noqa: F811
     desk = Desk(db)
     ann, call = await desk.agent("ann"), await desk.ask(1)
-    assert await db.agents.claim("x", call, ann) is not None  # and here the controller died
+    assert await db.agents.claim("x", call, ann, 1) is not None  # and here the controller died
     await desk.ask(2)
 
     class Away(Counting):
@@ -261,7 +261,7 @@ async def test_who_waits_for_an_agent_who_is_removed_is_given_up(db: Database) -
     desk = Desk(db)
     bob = await desk.agent("bobby", "away")
     mine, any_one = await desk.ask(1, bob), await desk.ask(2)
-    await db.agents.remove("x", bob)
+    await db.agents.remove("x", bob, 1)
     desk.agents.gone("x", bob)
     desk.agents.gone("x", "nobody")
     await desk.queue.calls.drain()

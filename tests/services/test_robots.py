@@ -212,6 +212,6 @@ async def test_the_last_agent_is_the_calls_own_from_then_on(db: Database) -> Non
         assert answer.told == (("agent.state", {"agent_id": "agt_AG1", "name": "Dan", "state": "busy", "leg": "last_agent"}),)
     other = replace(at_robot(), id="01JD3Y8Q4ZK5T0M6W9RB2XHCVF")
     assert (await room.robots.last_agent(other, verb)).outcome == "nobody"
-    assert await db.agents.claim(TENANT, other.id, None) is None  # nor has the queue
+    assert await db.agents.claim(TENANT, other.id, None, NOW) is None  # nor has the queue
     await db.agents.release(CALL, NOW)
     assert (await room.robots.last_agent(other, verb)).outcome == "found"

@@ -68,4 +68,4 @@ async def test_the_follower_is_told_to_the_endpoints_too(db: Database) -> None:
     await db.calls.commit(first)
     await db.calls.commit(end)
     backlog = await db.webhooks.backlog("e1", 10**15, 10)
-    assert {item.call.id for item in backlog} == {call_id(1), call_id(101)}
+    assert {item.cursor.call for item in backlog} == {call_id(1), call_id(101)}

@@ -10,10 +10,11 @@ from sqlalchemy import Engine, event
 from controller.core.masking import Guards
 from controller.store.database import Database
 from controller.store.rows import CallFilter
+from controller.store.streams import forget_facts, silent
 from tests.store.calls import NODE, TENANT
 
 Ask = Callable[[Database], Coroutine[Any, Any, Any]]
-BIG = {"call", "fact", "webhook_cursor", "agent", "wrong_key", "forgotten"}
+BIG = {"call", "fact", "webhook_cursor", "agent", "wrong_key", "forgotten", "stream", "binding"}
 ASKS: dict[str, tuple[Ask, str]] = {
     "live": (lambda db: db.calls.live(NODE), "ix_call_open (node=?)"),
     "nodes": (lambda db: db.calls.nodes(), "ix_call_open"),
@@ -55,6 +56,9 @@ ASKS: dict[str, tuple[Ask, str]] = {
     "backlog": (lambda db: db.webhooks.backlog("e1", 1, 1), "ix_webhook_cursor_due (endpoint=? AND due_at<?)"),
     "old cursors": (lambda db: db.webhooks.forget_cursors(1, 1), "ix_webhook_cursor_call (call<?)"),
     "old facts": (lambda db: db.retention.forget_facts(1), "fact USING PRIMARY KEY (call<?)"),
+    "old streams": (lambda db: db.backend.write(lambda job: forget_facts(job, 1, 1)), "ix_stream_old (old_from<?)"),
+    "silent streams": (lambda db: db.backend.read(lambda job: silent(job, 1, 1)), "ix_stream_told (told_at<?)"),
+    "a binding's facts": (lambda db: db.bindings.facts(TENANT, "x"), "fact USING PRIMARY KEY (call=? AND sequence>?)"),
     "stopped": (lambda db: db.recordings.stopped_recordings("", 1), "ix_recording_stopped"),
 }
 

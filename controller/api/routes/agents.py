@@ -15,8 +15,6 @@ from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
 from controller.api.shapes import Out
 from controller.core.agent import Agent, AgentState
-from controller.core.facts import Fact
-from controller.ports import Live
 from controller.times import rfc3339
 
 router = APIRouter(prefix="/v1", tags=["agents"], route_class=Route)
@@ -64,7 +62,7 @@ def _view(agent: Agent) -> dict[str, Any]:
         "id": PREFIX + agent.id,
         "name": agent.name,
         "number": agent.number,
-        "state": "busy" if agent.call else agent.state,
+        "state": agent.seen,
         "call_id": agent.call and "call_" + agent.call,
         "created_at": rfc3339(agent.created_at),
     }
@@ -82,7 +80,7 @@ async def add(new: NewAgent, asked: NewAgents) -> Response:
     agent = Agent(new_id(now), asked.tenant, new.name, new.number, new.state, None, now)
     answer = msgspec.json.encode(_view(agent))
     await asked.house.database.agents.add(agent, now, asked.once.record(answer) if asked.once else None)
-    _tell(asked.house, agent)
+    asked.house.agents.look()
     return Json(answer, 201, {"Location": "/v1/agents/" + PREFIX + agent.id})
 
 
@@ -107,8 +105,6 @@ async def change(agent_id: str, new: AgentChange, asked: WriteAgents) -> Respons
     changed = await asked.house.database.agents.change(asked.tenant, agent.id, asked.house.clock.now(), values)
     if changed is None:
         raise Problem("not_found", "there is no such agent")
-    if changed.state != agent.state:
-        _tell(asked.house, changed)
     asked.house.agents.look()
     return Json(_view(changed))
 
@@ -117,7 +113,7 @@ async def change(agent_id: str, new: AgentChange, asked: WriteAgents) -> Respons
 async def remove(agent_id: str, asked: WriteAgents) -> Response:
     """Remove an agent.  A live call goes on; callbacks that wait for this one end as `failed`."""
     found = bare(PREFIX, agent_id)
-    if found is None or not await asked.house.database.agents.remove(asked.tenant, found):
+    if found is None or not await asked.house.database.agents.remove(asked.tenant, found, asked.house.clock.now()):
         raise Problem("not_found", "there is no such agent")
     asked.house.agents.gone(asked.tenant, found)
     return Response(status_code=204)
@@ -138,11 +134,3 @@ async def find_agent(house: House, tenant: str, agent_id: str) -> Agent:
     if agent is None:
         raise Problem("not_found", "there is no such agent")
     return agent
-
-
-def _tell(house: House, agent: Agent) -> None:
-    """Who listens live hears of it."""
-    now = house.clock.now()
-    data = {"agent_id": PREFIX + agent.id, "name": agent.name, "state": _view(agent)["state"], "leg": None}
-    house.feed.publish(Live(agent.tenant, Fact(new_id(now), 0, "agent.state", now, data)))
-    house.agents.look()

@@ -23,6 +23,7 @@ from controller.api.menus import MASKED, fits
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
+from controller.core import ids
 from controller.core.masking import Binding
 from controller.envelope import envelope
 from controller.store.errors import NumberConflict, NumberUnknown, PoolExhausted
@@ -104,8 +105,8 @@ async def show(binding_id: str, asked: ReadBindings) -> Response:
 async def events(binding_id: str, query: Annotated[PageQuery, Query()], asked: ReadBindings) -> Response:
     """What happened to a binding, in order."""
     found = await _find(asked, binding_id)
-    after = query.bare_after() or ""
-    since = int(after[len(found.id) :] or 0) if after.startswith(found.id) and after[len(found.id) :].isdecimal() else 0
+    stream, after = ids.told_in(query.bare_after() or "")
+    since = after if stream == ids.stream_id("bind_", found.id) else 0
     facts = await asked.house.database.bindings.facts(asked.tenant, found.id, since, query.limit + 1)
     shown = facts[: query.limit]
     following = "evt_" + shown[-1].id if len(facts) > query.limit else None

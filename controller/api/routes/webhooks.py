@@ -1,5 +1,6 @@
 """``/v1/webhooks``: where a tenant wants its events sent, how delivery goes, and sending again."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from controller.api.fields import In, bare
-from controller.api.here import NewWebhooks, ReadWebhooks, WriteWebhooks
+from controller.api.here import Asked, NewWebhooks, ReadWebhooks, WriteWebhooks
 from controller.api.house import House
 from controller.api.ids import new_id
 from controller.api.paging import Cursor, PageOut, PageQuery, Time, page
@@ -17,7 +18,8 @@ from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
 from controller.api.shapes import Out
 from controller.api.status import Url
-from controller.core.facts import CALL_FACTS
+from controller.core import ids
+from controller.core.facts import EVENTS, NODE_FACTS
 from controller.services.webhooks_guard import Forbidden
 from controller.services.webhooks_sign import new_secret
 from controller.store.rows import DeliveryInfo, Endpoint, Rotation, Signing
@@ -25,12 +27,13 @@ from controller.times import or_none, parse, rfc3339
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=Route)
 
+STREAMS = ("bind_", "agt_", "node_")
 OLD_SECRET_MS = 24 * 3600 * 1000
 """How long the secret before a rotation still signs."""
 
 
 def _event(text: str) -> str:
-    if text != "*" and text not in CALL_FACTS:
+    if text != "*" and text not in EVENTS:
         raise PydanticCustomError("invalid_request", "there is no such event; `*` stands for all")
     return text
 
@@ -64,7 +67,8 @@ class WebhookChange(In):
 class WebhookOut(Out):
     """An endpoint.  `parked`: its whole retry schedule failed; set it `active` to go on where it stopped.
 
-    `kind`: `subscribed` to all calls, or `status`: a host that calls named in their `status_url`, each at its own URL."""
+    `kind`: `subscribed` to all of the tenant's events, or `status`: a host that calls named in their `status_url`, each at its
+    own URL.  `operator`: a key with the scope `operator` asked for its events, so the installation's nodes are among them."""
 
     id: str
     kind: Literal["subscribed", "status"]
@@ -73,6 +77,7 @@ class WebhookOut(Out):
     state: Literal["active", "parked", "disabled"]
     reason: str | None
     concurrent: int | None
+    operator: bool
     created_at: str
     secret: str | None = Field(None, description="Shown once: when it is made. Standard Webhooks.")
     old_secret_until: str | None
@@ -87,11 +92,14 @@ class SecretOut(Out):
 
 
 class DeliveryOut(Out):
-    """An event on its way.  `parked`: not tried any more until its endpoint is set `active`, or it is replayed."""
+    """An event on its way.  `parked`: not tried any more until its endpoint is set `active`, or it is replayed.
+
+    `subject`: the id of the call, binding or agent, or `node_` and the name of the node, that it tells of."""
 
     id: str
     type: str
-    call_id: str
+    subject: str
+    call_id: str | None
     sequence: int
     occurred_at: str
     state: Literal["delivered", "pending", "parked"]
@@ -102,15 +110,18 @@ class DeliveryOut(Out):
 
 
 class Replay(In):
-    """Which events are sent again: all of these since a time, or of one call."""
+    """Which events are sent again: all of these since a time, or of one call, binding, agent or node.
+
+    `subject`: as in a delivery; `call_id` is another name for it."""
 
     since: Time | None = None
     until: Time | None = None
     call_id: Cursor | None = None
+    subject: Cursor | None = None
 
 
 class ReplayOut(Out):
-    """How many calls' events will be sent again."""
+    """Of how many calls, bindings, agents and nodes events will be sent again."""
 
     calls: int
 
@@ -131,6 +142,7 @@ def view(endpoint: Endpoint, secret: str | None = None) -> dict[str, Any]:
         "state": endpoint.state,
         "reason": endpoint.reason,
         "concurrent": endpoint.concurrent,
+        "operator": endpoint.operator_at is not None,
         "created_at": rfc3339(endpoint.created_at),
         "secret": secret,
         "old_secret_until": or_none(endpoint.old_secret_until),
@@ -141,7 +153,8 @@ def _delivery(info: DeliveryInfo) -> dict[str, Any]:
     return {
         "id": "evt_" + info.id,
         "type": info.type,
-        "call_id": "call_" + info.call,
+        "subject": _subject(info.call),
+        "call_id": None if ids.is_stream(info.call) else _subject(info.call),
         "sequence": info.sequence,
         "occurred_at": rfc3339(info.at),
         "state": info.state,
@@ -150,6 +163,10 @@ def _delivery(info: DeliveryInfo) -> dict[str, Any]:
         "last_status": info.last_status,
         "last_error": info.last_error,
     }
+
+
+def _subject(call: str) -> str:
+    return call if ids.is_stream(call) else "call_" + call
 
 
 async def find(house: House, tenant: str, webhook_id: str) -> Endpoint:
@@ -176,9 +193,13 @@ async def _check_url(house: House, url: str) -> None:
 )
 async def create(new: NewWebhook, asked: NewWebhooks) -> Response:
     """Send events to a URL from now on.  The answer shows the secret that signs them, and nothing shows it again."""
+    operator = _may_name(asked, new.events)
     await _check_url(asked.house, new.url)
     now, secret = asked.house.clock.now(), new_secret()
-    endpoint = Endpoint(new_id(now), asked.tenant, new.url, secret, tuple(new.events), now, concurrent=new.concurrent)
+    endpoint = Endpoint(
+        new_id(now), asked.tenant, new.url, secret, tuple(new.events), now,
+        concurrent=new.concurrent, operator_at=now if operator else None,
+    )  # fmt: skip
     answer = msgspec.json.encode(view(endpoint, secret))
     await asked.house.database.endpoints.add(endpoint, asked.once.record(answer, secret=True) if asked.once else None)
     await asked.house.webhooks.reload()
@@ -207,6 +228,14 @@ async def new_status_secret(asked: WriteWebhooks) -> Response:
     return Json(_secret(await asked.house.database.tenants.signing(asked.tenant), rotate.secret))
 
 
+def _may_name(asked: Asked, events: Collection[str]) -> bool:
+    """Whether it is an operator who asks.  Raises Problem when somebody else names what only operators hear."""
+    operator = asked.who.may("operator")
+    if not operator and not set(NODE_FACTS).isdisjoint(events):
+        raise Problem("forbidden", "only a key with the scope operator may hear of nodes", "events")
+    return operator
+
+
 def _rotation(house: House) -> Rotation:
     now = house.clock.now()
     return Rotation(new_secret(), now, now + OLD_SECRET_MS)
@@ -225,8 +254,12 @@ async def show(webhook_id: str, asked: ReadWebhooks) -> Response:
 
 @router.patch("/{webhook_id}", response_model=WebhookOut, responses=documented("not_found", "not_possible_now", "suspended"))
 async def change(webhook_id: str, new: WebhookChange, asked: WriteWebhooks) -> Response:
-    """Change an endpoint, wake a parked one, or give it a new secret."""
+    """Change an endpoint, wake a parked one, or give it a new secret.  One that an operator had told of nodes (`operator`) is
+    changed by operators only."""
     endpoint = await find(asked.house, asked.tenant, webhook_id)
+    operator = _may_name(asked, new.events or ())
+    if endpoint.operator_at is not None and not operator:
+        raise Problem("forbidden", "it is told of nodes: only a key with the scope operator changes it")
     changes: dict[str, Any] = new.model_dump(exclude_unset=True, exclude_none=True, exclude={"rotate_secret"})
     if "concurrent" in new.model_fields_set:
         changes["concurrent"] = new.concurrent
@@ -238,6 +271,8 @@ async def change(webhook_id: str, new: WebhookChange, asked: WriteWebhooks) -> R
         changes["events"] = tuple(changes["events"])
     if "state" in changes:
         changes["reason"] = None
+    if operator and endpoint.operator_at is None and not {"*", *NODE_FACTS}.isdisjoint(new.events or ()):
+        changes["operator_at"] = asked.house.clock.now()
     rotate = _rotation(asked.house) if new.rotate_secret else None
     changed = await asked.house.database.endpoints.change(asked.tenant, endpoint.id, rotate, **changes)
     if changed is None:
@@ -259,7 +294,7 @@ async def delete(webhook_id: str, asked: WriteWebhooks) -> Response:
 
 @router.get("/{webhook_id}/deliveries", response_model=PageOut[DeliveryOut], responses=documented("not_found"))
 async def deliveries(webhook_id: str, query: Annotated[DeliveriesQuery, Query()], asked: ReadWebhooks) -> Response:
-    """How delivery goes, the newest event first."""
+    """How delivery goes: the events of calls, the newest call first, then those of bindings, agents and nodes."""
     endpoint = await find(asked.house, asked.tenant, webhook_id)
     found = await asked.house.database.webhooks.deliveries(
         asked.tenant, endpoint.id, query.state, query.limit, query.bare_after()
@@ -269,13 +304,14 @@ async def deliveries(webhook_id: str, query: Annotated[DeliveriesQuery, Query()]
 
 @router.post("/{webhook_id}/replay", status_code=202, response_model=ReplayOut, responses=documented("not_found", "suspended"))
 async def replay(webhook_id: str, new: Replay, asked: NewWebhooks) -> Response:
-    """Send events again, in order per call, with the ids that they had."""
+    """Send events again, in order per call, with the ids that they had.  Of bindings, agents and nodes those of the last days
+    (`webhooks.keep_days`) that came after the endpoint."""
     endpoint = await find(asked.house, asked.tenant, webhook_id)
-    call = None
-    if new.call_id is not None:
-        call = bare("call_", new.call_id)
+    call = new.subject or new.call_id
+    if call is not None and not call.startswith(STREAMS):
+        call = bare("call_", call)
         if call is None or await asked.house.database.calls.find(asked.tenant, call) is None:
-            raise Problem("not_found", "there is no such call", "call_id")
+            raise Problem("not_found", "there is no such call", "subject" if new.subject else "call_id")
     since = None if new.since is None else parse(new.since)
     until = None if new.until is None else parse(new.until)
     return Json({"calls": await asked.house.webhooks.replay(endpoint.id, call=call, since=since, until=until)}, 202)

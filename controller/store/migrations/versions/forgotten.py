@@ -4,7 +4,7 @@ from alembic import op
 import sqlalchemy as sa
 
 revision = 'forgotten'
-down_revision = 'looked_up'
+down_revision = 'streams'
 branch_labels = None
 depends_on = None
 
