@@ -112,7 +112,7 @@ class CallStore(Protocol):
     async def nodes(self) -> list[str]:
         """The nodes whose calls have started and not ended."""
 
-    async def queued(self, limit: int) -> list[Call]:
+    async def all_queued(self) -> list[Call]:
         """Calls that wait for their start, oldest first."""
 
     async def get(self, call_id: str) -> Call | None:

@@ -75,7 +75,8 @@ class Patchbay:
     async def start(self) -> None:
         """Take up what waits in the database, and begin."""
         database = self.house.database
-        queued = await database.calls.queued(self.house.settings.queue.bound)
+        await self.house.fleet.refresh()  # what waits may have its way over a node that was added at run time
+        queued = await database.calls.all_queued()
         await self.house.policy.start(queued)
         self.scheduler.restore(queued, [])
         await self.house.fleet.start()
