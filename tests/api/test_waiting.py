@@ -1,9 +1,12 @@
-"""OP1, OP3: calls that wait for a node, through restarts."""
+"""OP1, OP3: calls that wait for a node, through its removal and through restarts."""
 
 from pathlib import Path
 
-from tests.api.test_nodes import Site, site
-from tests.house import BUSY, CALLEE, CALLER, body
+import pytest
+
+from controller.store.nodes import DRAINED_MS
+from tests.api.test_nodes import Site, ended_once, site
+from tests.house import BUSY, CALLEE, CALLER, SILENT, body
 
 FAST = {"calls_per_second": 1000, "concurrent": 1000}
 FAR = [
@@ -22,6 +25,13 @@ async def waiting_for_pbx2(place: Site) -> str:
     return str(waiting["id"])
 
 
+async def removed(place: Site) -> None:
+    """pbx2 goes, though it has been draining for a moment only."""
+    house = place.here.patchbay.house
+    await house.database.nodes.remove("pbx2", house.clock.now() + DRAINED_MS)
+    await house.fleet.refresh()
+
+
 async def test_after_a_restart_a_call_still_has_its_way_over_a_node_that_was_added(tmp_path: Path) -> None:
     async with site(tmp_path, trunks=FAR) as place:
         waiting = await waiting_for_pbx2(place)
@@ -32,6 +42,27 @@ async def test_after_a_restart_a_call_still_has_its_way_over_a_node_that_was_add
         await place.drained("pbx2", on=False)
         seen = await place.here.until(waiting, status="ended")
         assert (seen["disposition"], seen["legs"][0]["node"]) == ("busy", "pbx2")
+
+
+async def test_a_node_that_is_removed_leaves_who_waits_for_it_a_while_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(tmp_path, trunks=FAR) as place:
+        stays = await waiting_for_pbx2(place)
+        await removed(place)
+        assert (await place.talking())["legs"][0]["node"] == "pbx1"
+        seen = (await place.here.http.get(f"/v1/callbacks/{stays}")).json()
+        assert (seen["status"], seen["queue_position"], seen["estimated_start"]) == ("queued", None, None)
+        refused = await place.here.http.post("/v1/callbacks", json=body(callee=BUSY))
+        assert (refused.status_code, refused.json()["code"]) == (422, "destination_blocked")
+        await place.added("pbx2")
+        assert (await place.here.until(stays, status="ended"))["disposition"] == "busy"
+        await place.drained("pbx2")
+        ends = (await place.here.callback(callee=SILENT))["id"]
+        monkeypatch.setattr("controller.services.scheduler.WAY_BACK_S", 0.0)
+        await removed(place)
+        ended = await ended_once(place, ends)
+        assert (ended["disposition"], ended["hangup_by"], ended["legs"]) == ("failed", "platform", [])
 
 
 async def test_after_a_restart_all_that_waits_is_taken_up_also_beyond_the_bound(tmp_path: Path) -> None:

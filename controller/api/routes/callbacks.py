@@ -31,7 +31,8 @@ from controller.core.call import Call, Retry
 from controller.core.retry import USUAL, MayFollow
 from controller.core.verbs import Notice, Wait
 from controller.services.inbox import Busy
-from controller.services.scheduler import NoRoute, QueueFull
+from controller.services.room import QueueFull
+from controller.services.scheduler import NoRoute
 from controller.times import parse
 
 router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], route_class=Route)
