@@ -67,7 +67,8 @@ class Desk:
         return queued.call
 
     async def cancel(self, call_id: str, unless: Literal["", "ringing", "answered"] = "") -> acts.CancelReply:
-        """Give a live call up.  Raises KeyError when it is not live, NotSaved."""
+        """Give a live call up, or one that waits.  Raises KeyError when it neither lives here nor waits, NotSaved."""
+        await self._calls.take_up(call_id)
         event = Cancel(self._clock.now(), unless)
         _, reply = await self._calls.ask(call_id, event, lambda call: acts.cancel_reply(call, unless))
         assert isinstance(reply, acts.CancelReply)

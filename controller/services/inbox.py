@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from controller.audit import Note
 from controller.core import events as ev
@@ -20,6 +20,13 @@ PATIENT = (ev.LegRinging, ev.EarlyMedia, ev.LegAnswered, ev.LegsJoined, ev.LegsP
 def is_patient(event: ev.Event) -> bool:
     """Whether an event waits for the next.  A bridge's end is told twice, by the leg that stays and by the one that left."""
     return isinstance(event, PATIENT) or (isinstance(event, ev.VerbDone) and event.result in ("parted", "unanswered"))
+
+
+class Flows(Protocol):
+    """Where a call finds the version of the flow that it began with."""
+
+    def version(self, name: str, version: str) -> Flow:
+        """The flow; raises KeyError."""
 
 
 class Busy(Exception):

@@ -77,7 +77,7 @@ class Scheduler:
         self.wait_first: Callable[[Call], bool] = lambda _call: False
         self.elsewhere: Callable[[Call], tuple[int, int] | None] = lambda _call: None
         calls.watch(self.committed)
-        calls.opened = self._follow
+        calls.opened, calls.not_begun = self._follow, self._not_begun
 
     def __len__(self) -> int:
         return len(self.room)
@@ -132,6 +132,11 @@ class Scheduler:
         self._plans.pop(call_id, None)
         if self._limits.give_back(call_id):
             self._wake.set()
+
+    def _not_begun(self, call_id: str) -> None:
+        """The start of a call was not to be: it holds no places, and waits here no more."""
+        self._leave(call_id)
+        self.call_off(call_id)
 
     def _line_up(self, call_id: str, key: LineKey) -> None:
         self._lines.join(call_id, key)

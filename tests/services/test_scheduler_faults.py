@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from controller.store.database import Database
 from tests.core.story import CALLBACK
 from tests.services.test_scheduler import Queue, db  # noqa: F401
 from tests.services.test_scheduler_times import ended, wait
-from tests.store.calls import call_id, queued
+from tests.store.calls import call_id, canceled, queued, started
 
 GONE = NoRoute("callee")
 
@@ -123,6 +124,74 @@ async def test_the_loop_goes_on_for_the_others(db: Database) -> None:  # noqa: F
     running.cancel()
     await queue.calls.drain()
     assert [call.id for call in queue.calls.of_node("pbx1")] == [other]
+
+
+# --- calls that another controller has had its hands on
+
+
+async def test_a_call_that_was_ended_elsewhere_takes_no_place_when_its_turn_comes(db: Database) -> None:  # noqa: F811
+    queue = Queue(db, tenant_x=(1000.0, 1))
+    queue.usable = False
+    call = await queue.add(1)
+    await db.calls.commit(canceled(queued(1, "x", vars={"trunk": "a"})))
+    queue.usable = True
+    assert await queue.round() == set()
+    assert (queue.limits.live("tenant:x"), len(queue.scheduler), len(queue.calls)) == (0, 0, 0)
+    assert (await ended(queue, call)).disposition == "canceled"
+    assert await queue.round() == set()
+    second = await queue.add(2)
+    assert await queue.round() == {second}
+
+
+async def test_a_call_that_waits_in_the_database_alone_can_be_canceled(db: Database) -> None:  # noqa: F811
+    queue = Queue(db)
+    waits, runs = queued(1, "x", vars={"trunk": "a"}), queued(2, "x", vars={"trunk": "a"})
+    for unit in (waits, runs, started(runs, "pbx9")):
+        await db.calls.commit(unit)
+    desk = desk_of(queue)
+    assert (await desk.cancel(waits.call.id)).canceled
+    assert (await ended(queue, waits.call.id)).disposition == "canceled"
+    for call in (waits, runs):
+        with pytest.raises(KeyError):
+            await desk.cancel(call.call.id)
+    assert len(queue.scheduler) == len(queue.calls) == 0
+
+
+async def test_a_call_that_another_controller_began_is_let_go_with_its_places(db: Database) -> None:  # noqa: F811
+    queue = Queue(db, tenant_x=(1000.0, 1))
+    queue.calls.owned = lambda node: node in ("", "pbx1")
+    queue.usable = False
+    await queue.add(1)
+    begun = started(queued(1, "x", vars={"trunk": "a"}), "pbx9")
+    await db.calls.commit(begun)
+    queue.usable = True
+    assert await queue.round() == set()
+    assert (queue.limits.live("tenant:x"), len(queue.scheduler), len(queue.calls)) == (0, 0, 0)
+    assert await db.calls.get(begun.call.id) == begun.call
+
+
+async def test_a_start_under_a_lease_that_was_lost_is_no_start_and_the_call_waits_on(
+    db: Database,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    queue = Queue(db, tenant_x=(1000.0, 1))
+    queue.usable = False
+    call = await queue.add(1)
+    assert await db.leases.take("pbx1", "dead") == 1
+    other = await Database.open(f"sqlite:///{tmp_path}/calls.db", migrate=False, is_dead=lambda owner: owner == "dead")
+    assert await other.leases.take("pbx1", "other") == 2
+    queue.usable = True
+    queue.scheduler.round()
+    queue.usable = False
+    await queue.calls.drain()
+    assert (queue.limits.live("tenant:x"), len(queue.scheduler), queue.scheduler.position(call)) == (
+        0, 1, (1, queue.clock.now()),
+    )  # fmt: skip
+    await other.leases.release("pbx1", "other", 2)
+    await other.close()
+    assert await db.leases.take("pbx1", "dead") == 3
+    queue.usable = True
+    assert await queue.round() == {call}
 
 
 # --- how many are taken in
