@@ -153,6 +153,16 @@ class NodeStore(Protocol):
         """Every entry."""
 
 
+class Presence(Protocol):
+    """Which controllers live, by the database's clock: each says so every ``LEASE_BEAT_S``."""
+
+    async def present(self, owner: str) -> None:
+        """This one lives.  Raises NotSaved."""
+
+    async def absent(self, owner: str) -> None:
+        """This one has gone.  Raises NotSaved."""
+
+
 LEASE_LIFE_S = 3.0
 LEASE_BEAT_S = 1.0
 

@@ -39,6 +39,7 @@ from controller.services.masked import MaskedCalls
 from controller.services.memories import Memories
 from controller.services.ownership import NodeOwner, is_dead_here
 from controller.services.policy import Policy
+from controller.services.presence import tell_presence
 from controller.services.recordings import Recordings
 from controller.services.robots import Robots
 from controller.services.routed import RoutedCalls
@@ -75,6 +76,7 @@ class Patchbay:
     async def start(self) -> None:
         """Take up what waits in the database, and begin."""
         database = self.house.database
+        self.tasks.spawn(tell_presence(database.leases))
         await self.house.fleet.refresh()  # what waits may have its way over a node that was added at run time
         queued = await database.calls.all_queued()
         await self.house.policy.start(queued)
