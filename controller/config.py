@@ -148,7 +148,8 @@ class Trunk(_Part):
 
 
 class Queue(_Part):
-    """How much may wait, and how fast a tenant may start calls."""
+    """How much may wait, and how fast a tenant may start calls.  The bounds are for new calls: retries, and what waits at a
+    start, were accepted before, and are kept also beyond them."""
 
     bound: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     tenant_bound: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000

@@ -112,7 +112,7 @@ class CallStore(Protocol):
     async def nodes(self) -> list[str]:
         """The nodes whose calls have started and not ended."""
 
-    async def queued(self, limit: int) -> list[Call]:
+    async def all_queued(self) -> list[Call]:
         """Calls that wait for their start, oldest first."""
 
     async def get(self, call_id: str) -> Call | None:
@@ -151,6 +151,16 @@ class NodeStore(Protocol):
 
     async def all(self) -> list[NodeEntry]:
         """Every entry."""
+
+
+class Presence(Protocol):
+    """Which controllers live, by the database's clock: each says so every ``LEASE_BEAT_S``."""
+
+    async def present(self, owner: str) -> None:
+        """This one lives.  Raises NotSaved."""
+
+    async def absent(self, owner: str) -> None:
+        """This one has gone.  Raises NotSaved."""
 
 
 LEASE_LIFE_S = 3.0

@@ -42,6 +42,7 @@ from controller.services.masked import MaskedCalls
 from controller.services.memories import Memories
 from controller.services.ownership import NodeOwner, is_dead_here
 from controller.services.policy import Policy
+from controller.services.presence import tell_presence
 from controller.services.recordings import Recordings
 from controller.services.robots import Robots
 from controller.services.routed import RoutedCalls
@@ -80,7 +81,9 @@ class Patchbay:
     async def start(self) -> None:
         """Take up what waits in the database, and begin."""
         database = self.house.database
-        queued = await database.calls.queued(self.house.settings.queue.bound)
+        self.tasks.spawn(tell_presence(database.leases))
+        await self.house.fleet.refresh()  # what waits may have its way over a node that was added at run time
+        queued = await database.calls.all_queued()
         await self.house.policy.start(queued)
         self.scheduler.restore(queued, [])
         await self.house.fleet.start()
@@ -165,7 +168,7 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     claims, last = _claims(database, calls, clock, agents, arrivals)
     fleet = Fleet(database.nodes, owner_of, joined, owners.pop, scheduler.look)
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
-    calls.act, calls.ready = fleet.act, fleet.ready
+    calls.act, calls.ready, calls.owned = fleet.act, fleet.ready, fleet.owned
     tally, journal, asker = Tally(), Journal(database.audit, clock, new_id), Asker(settings.webhooks, clock)
     bulletin = Bulletin(database.streams, clock, publish)
     fleet.told = partial(_node_told, bulletin, journal)

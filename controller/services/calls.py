@@ -16,7 +16,7 @@ import structlog
 
 from controller.audit import Note, carrying, current
 from controller.core import events as ev
-from controller.core.call import Call
+from controller.core.call import Call, CallStatus
 from controller.core.decide import decide
 from controller.core.draft import Decision
 from controller.core.facts import Fact
@@ -55,7 +55,9 @@ class Calls:
         self._watchers: list[Committed] = []
         self.act: Callable[[LiveCall], None] = lambda _live: None
         self.ready: Callable[[str], bool] = lambda _node: False
+        self.owned: Callable[[str], bool] = lambda _node: True
         self.opened: Callable[[Call], None] = lambda _call: None
+        self.not_begun: Callable[[str], None] = lambda _call_id: None
 
     def __len__(self) -> int:
         return len(self._live)
@@ -86,6 +88,12 @@ class Calls:
         if call.id not in self._live:
             live = self._live[call.id] = LiveCall(call, self._flows.version(call.flow, call.flow_version))
             self._place(live)
+
+    async def take_up(self, call_id: str) -> None:
+        """Take a call that waits in the database, and not here, into memory; any other stays where it is."""
+        stored = None if call_id in self._live else await self._store.get(call_id)
+        if stored is not None and stored.status is CallStatus.queued:
+            self._follow(stored)
 
     def _place(self, live: LiveCall) -> None:
         """Keep started calls by node: the many that wait are not looked at with every tick."""
@@ -271,13 +279,19 @@ class Calls:
             log.warning("call not reloaded", call=live.call.id, reason=str(fault))
             self._refuse(letters, error)
             return False
-        if stored is None or is_same(stored, live.call):
+        if stored is None or is_same(stored, live.call) or not self.owned(stored.node):
             log.warning("call let go", call=live.call.id, reason=str(error))
             self._refuse(letters, error)
             live.inbox.clear()
+            if live.call.status is CallStatus.queued:  # it was not begun: it waits on, or is another process's now
+                self.not_begun(live.call.id)
+                waits = stored is not None and stored.status is CallStatus.queued
+                self.opened(live.call) if waits else self._drop(live.call)
             return True
-        live.call, live.flow = stored, flow_of(live, stored, self._flows)
+        before, live.call, live.flow = live.call, stored, flow_of(live, stored, self._flows)
         self._place(live)
+        if stored.ended and before.status is CallStatus.queued:
+            self._tell(before, stored, ())  # who was about to start it lets go of its places
         if stored.ended and stored.retry is not None and stored.retry.ids:
             following = await self._store.get(stored.retry.ids[0])
             if following is not None and not following.ended:

@@ -47,14 +47,15 @@ class Desk:
         return await self._tasks.whole(self._open(call, idempotency))
 
     async def _open(self, call: Call, idempotency: tuple[str, str, str, bytes] | None) -> Call:
-        self._scheduler.check_room(call.tenant)
+        self._scheduler.room.check(call.tenant)
         flow = self._flows.latest(call.flow)
         self._router(call)
         queued = open_call(flow, replace(call, flow_version=flow.version))
         start = self._scheduler.at_once(queued.call)
         if start is None:
-            await self._calls.open(Unit(queued.call, queued.facts, created=True, idempotency=idempotency))
-            self._scheduler.add(queued.call)
+            with self._scheduler.room.promised(call.id, call.tenant):
+                await self._calls.open(Unit(queued.call, queued.facts, created=True, idempotency=idempotency))
+                self._scheduler.add(queued.call)
             return queued.call
         begun = decide(flow, queued.call, start)  # nobody waits: one unit says that it came and that it begins
         try:
@@ -66,7 +67,8 @@ class Desk:
         return queued.call
 
     async def cancel(self, call_id: str, unless: Literal["", "ringing", "answered"] = "") -> acts.CancelReply:
-        """Give a live call up.  Raises KeyError when it is not live, NotSaved."""
+        """Give a live call up, or one that waits.  Raises KeyError when it neither lives here nor waits, NotSaved."""
+        await self._calls.take_up(call_id)
         event = Cancel(self._clock.now(), unless)
         _, reply = await self._calls.ask(call_id, event, lambda call: acts.cancel_reply(call, unless))
         assert isinstance(reply, acts.CancelReply)

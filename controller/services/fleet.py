@@ -97,6 +97,11 @@ class Fleet:
         owner = self.owner(name)
         return owner is not None and owner.conductor is not None and owner.conductor.ready
 
+    def owned(self, name: str) -> bool:
+        """True if this controller has the node's lease; also for the name of none, which a call has that waits."""
+        owner = self.owner(name)
+        return not name or (owner is not None and owner.epoch is not None)
+
     def act(self, live: LiveCall) -> None:
         """Do a call's verbs on its node."""
         owner = self.owner(live.call.node)

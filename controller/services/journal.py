@@ -3,9 +3,13 @@
 What a request did is written before it is answered; should the database refuse, it waits here with what was refused to
 requests, is tried again each second, and is not forgotten while this process lives.  Refusals are counted together, so that
 somebody who tries keys costs a row a second and no commit of his own.
+
+Both wait within a bound.  Beyond it they are counted as ``audit.overflow``, those that were done and those that were refused,
+so that the log says how many are missing; of what was done the error log names each.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S = 1.0
 BOUND = 1000
-"""Different entries that may wait; more are only counted."""
+"""Different entries that may wait, of what was done and of the rest each; more are only counted."""
 OURSELVES = "patchbay"
 """The actor of what no request asked for."""
 NOBODY = ""
@@ -58,7 +62,7 @@ class Journal:
         self._store, self._clock, self._new_id, self._bound = store, clock, new_id, bound
         self._waiting: dict[tuple[Any, ...], Entry] = {}
         self._done: list[Row] = []
-        self._overflow = 0
+        self._overflow: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._done)
@@ -68,6 +72,12 @@ class Journal:
         try:
             await self._store.append([row])
         except NotSaved as error:
+            if len(self._done) >= self._bound:
+                self._overflow["done"] += 1
+                log.error(
+                    "audit entry lost, too many wait", id=row[0], tenant=row[1], actor=row[3], action=row[4], target=row[5]
+                )
+                return
             log.error("audit entry waits for the database", action=row[4], reason=str(error))
             self._done.append(row)
 
@@ -78,7 +88,7 @@ class Journal:
         if known is not None:
             known.count += 1
         elif len(self._waiting) >= self._bound:
-            self._overflow += 1
+            self._overflow["refused"] += 1
         else:
             entry.at = self._clock.now()
             entry.id = self._new_id(entry.at)
@@ -96,11 +106,13 @@ class Journal:
 
     async def flush(self) -> bool:
         """Write what waits now; False when the database refuses, and then it waits on."""
-        if self._overflow:
-            many = Entry(NOBODY, OURSELVES, "audit.overflow", "", {"result": "refused"}, count=self._overflow)
-            many.at = self._clock.now()
-            many.id = self._new_id(many.at)
-            self._waiting[(many.id,)], self._overflow = many, 0
+        for result in ("done", "refused"):
+            key = ("audit.overflow", result)
+            if self._overflow[result] and key not in self._waiting:  # one that may be written already counts no further
+                many = Entry(NOBODY, OURSELVES, "audit.overflow", "", {"result": result}, count=self._overflow.pop(result))
+                many.at = self._clock.now()
+                many.id = self._new_id(many.at)
+                self._waiting[key] = many
         if not len(self):
             return True
         waiting, done = self._waiting, self._done

@@ -20,7 +20,8 @@ from controller.services.flows import FlowBook
 from controller.services.last_agents import STICKY, Spoke, sticky
 from controller.services.lookups import Answer, Book
 from controller.services.policy import Forbidden
-from controller.services.scheduler import NoRoute, QueueFull
+from controller.services.room import QueueFull
+from controller.services.scheduler import NoRoute
 
 AGAIN, CENTRE, CALLBACK = "press-1-again", "press-2-centre", "press-3-callback"
 """The prompts of what may be offered."""

@@ -6,14 +6,14 @@ allow it.  The queue is bounded; its truth is in the database (status ``queued``
 
 A call with ``not_before`` (scheduled, or another attempt of a retry plan) waits for its time first and joins its line then; one
 whose ``not_after`` has passed is given up, also when that was while no controller ran.
+
+No call holds up another.  One to whose number no trunk of any node leads any more (its node was removed, say) leaves its line
+and waits aside for a way to come back, for ``WAY_BACK_S``; then it ends as failed.
 """
 
 import asyncio
-from bisect import bisect_left
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 
 import structlog
 
@@ -23,21 +23,18 @@ from controller.core.events import Cancel, Start
 from controller.ports import Clock
 from controller.services.calls import Calls
 from controller.services.limits import Limits
+from controller.services.lines import LineKey, Lines
+from controller.services.room import Room
 from controller.services.timetable import Timetable
 
 log = structlog.get_logger(__name__)
 
 IDLE_S = 1.0
 """How long the scheduler sleeps when nothing tells it to look."""
-
-
-class QueueFull(Exception):
-    """The queue's bound is reached; ``retry_after_s`` says when there may be room."""
-
-    def __init__(self, whose: str, retry_after_s: int) -> None:
-        super().__init__(f"the queue of {whose} is full")
-        self.whose = whose
-        self.retry_after_s = retry_after_s
+WAY_BACK_S = 60.0
+"""How long a call whose time has come waits for a way to its numbers: as long as a node may be away."""
+AGAIN_MS = 2000
+"""How often one that waits aside is looked at."""
 
 
 class NoRoute(Exception):
@@ -62,16 +59,6 @@ Router = Callable[[Call], list[Place]]
 MayStart = Callable[[Call, int], int | None]
 """Asked directly before a call starts: the time (ms) from which it may, or None when it may not at all (calling hours)."""
 
-_LineKey = tuple[str, tuple[str, ...]]
-
-
-@dataclass(slots=True)
-class _Line:
-    """Calls that wait for the same things; ``order`` are the ordinals of those in ``waiting``."""
-
-    waiting: deque[str] = field(default_factory=deque)
-    order: list[int] = field(default_factory=list)
-
 
 class Scheduler:
     """Starts queued calls within the limits."""
@@ -80,49 +67,46 @@ class Scheduler:
         self, calls: Calls, limits: Limits, router: Router, clock: Clock, bound: int, tenant_bound: int, tenant_rate: float
     ) -> None:
         self._calls, self._limits, self._router, self._clock = calls, limits, router, clock
-        self._bound, self._tenant_bound, self._tenant_rate = bound, tenant_bound, tenant_rate
-        self._lines: OrderedDict[_LineKey, _Line] = OrderedDict()
-        self._where: dict[str, tuple[_LineKey, int]] = {}
-        self._ordinals = count()
+        self.room = Room(bound, tenant_bound, tenant_rate, lambda tenant: limits.limit(f"tenant:{tenant}").rate)
+        self._lines = Lines()
         self._wake = asyncio.Event()
-        self._per_tenant: dict[str, int] = {}
         self._later, self._expiry = Timetable(), Timetable()
-        self._tenants: dict[str, str] = {}
+        self._no_way: dict[str, float] = {}
         self._plans: dict[str, str] = {}
         self.may_start: MayStart = lambda _call, now: now
         self.wait_first: Callable[[Call], bool] = lambda _call: False
         self.elsewhere: Callable[[Call], tuple[int, int] | None] = lambda _call: None
         calls.watch(self.committed)
-        calls.opened = self._follow
+        calls.opened, calls.not_begun = self._follow, self._not_begun
 
     def __len__(self) -> int:
-        return len(self._tenants)
-
-    def check_room(self, tenant: str) -> None:
-        """Raises QueueFull when one more call of this tenant does not fit."""
-        mine = self._per_tenant.get(tenant, 0)
-        if mine >= self._tenant_bound:
-            raise QueueFull("this tenant", max(1, round(mine / self._limits.limit(f"tenant:{tenant}").rate / 10)))
-        if len(self) >= self._bound:
-            raise QueueFull("this installation", max(1, round(self._bound / self._tenant_rate / 10)))
+        return len(self.room)
 
     def add(self, call: Call) -> None:
-        """A call waits.  Raises NoRoute."""
-        if call.id in self._tenants:
+        """A call waits.  That there is a way to its numbers was asked before it was written down."""
+        if call.id in self.room:
             return
-        key = self._line_of(call)
         self._plan(call)
-        self._count(call)
+        self.room.enter(call.id, call.tenant)
+        if call.not_after is not None:
+            self._expiry.put(call.id, call.not_after)
         if call.not_before is not None and call.not_before > self._clock.now():
             self._later.put(call.id, call.not_before)
         elif not self.wait_first(call):
-            self._line_up(call.id, key)
+            self._join(call)
         self._wake.set()
 
-    def line_up(self, call: Call) -> None:
-        """What a call waited for first is there: it joins its line."""
+    def _join(self, call: Call) -> None:
+        """Its time has come: it joins its line, or waits aside."""
         try:
-            if call.id in self._tenants and call.id not in self._where:
+            self._line_up(call.id, self._line_of(call))
+        except Exception as fault:
+            self._set_aside(call.id, fault)
+
+    def line_up(self, call: Call) -> None:
+        """The agent whom a call waited for is assigned: it joins its line, or ends where no way leads to the agent."""
+        try:
+            if call.id in self.room and call.id not in self._lines:
                 self._line_up(call.id, self._line_of(call))
         except NoRoute:
             self._calls.tell(call.id, Cancel(self._clock.now(), by="platform", disposition="failed"))
@@ -132,7 +116,7 @@ class Scheduler:
         """How a new call starts now, its places taken; None if it must wait, or others do."""
         wall = self._clock.now()
         when = self.may_start(call, wall)
-        if self._where or wanted(call) or (call.not_before or 0) > wall or when is None or when > wall:
+        if self._lines or wanted(call) or (call.not_before or 0) > wall or when is None or when > wall:
             return None
         now = self._clock.monotonic()
         for place in self._router(call):
@@ -149,20 +133,35 @@ class Scheduler:
         if self._limits.give_back(call_id):
             self._wake.set()
 
-    def _line_up(self, call_id: str, key: _LineKey) -> None:
-        line = self._lines.setdefault(key, _Line())
-        ordinal = next(self._ordinals)
-        line.waiting.append(call_id)
-        line.order.append(ordinal)
-        self._where[call_id] = (key, ordinal)
+    def _not_begun(self, call_id: str) -> None:
+        """The start of a call was not to be: it holds no places, and waits here no more."""
+        self._leave(call_id)
+        self.call_off(call_id)
+
+    def _line_up(self, call_id: str, key: LineKey) -> None:
+        self._lines.join(call_id, key)
+        self._no_way.pop(call_id, None)
+
+    def _set_aside(self, call_id: str, fault: Exception) -> None:
+        """A call that cannot be started keeps no other from it.  After a fault of ours it is tried again and again."""
+        self._lines.leave(call_id)
+        self._limits.give_back(call_id)
+        now = self._clock.monotonic()
+        if not isinstance(fault, NoRoute):
+            log.error("a waiting call cannot be started", call=call_id, exc_info=fault)
+        elif call_id not in self._no_way:
+            self._no_way[call_id] = now
+            log.warning("no way leads there any more", call=call_id, leg=fault.leg, ended_in_s=WAY_BACK_S)
+        elif now >= self._no_way[call_id] + WAY_BACK_S:
+            log.error("no way has come back, the call is ended", call=call_id, leg=fault.leg)
+            self._leave(call_id)
+            self._calls.tell(call_id, Cancel(self._clock.now(), by="platform", disposition="failed"))
+            return
+        self._later.put(call_id, self._clock.now() + AGAIN_MS)
 
     def _follow(self, call: Call) -> None:
-        """Another attempt was written down (its number had a way before), or a call of which that was in doubt."""
-        try:
-            self.hold(call) if call.node else self.add(call)
-        except NoRoute:
-            log.warning("no way leads there any more", call=call.id)
-            self._calls.tell(call.id, Cancel(self._clock.now(), by="platform", disposition="failed"))
+        """Another attempt was written down, or a call of which that was in doubt."""
+        self.hold(call) if call.node else self.add(call)
 
     def _plan(self, call: Call) -> None:
         if call.retry is not None or call.plan is not None:
@@ -188,17 +187,17 @@ class Scheduler:
     def position(self, call_id: str) -> tuple[int, int] | None:
         """Place in its line from 1, and the estimated start (ms); None for a call that does not wait here.
 
-        Place 0: its time has not come, and it has no place in a line yet."""
+        Place 0: it has none in a line yet, for its time has not come; also its time is 0 while no way leads to its numbers."""
+        if call_id in self._no_way:
+            return 0, 0
         later = self._later.when(call_id)
         if later is not None:
             return 0, later
-        found = self._where.get(call_id)
+        found = self._lines.place(call_id)
         if found is None:
-            call = self._calls.get(call_id) if call_id in self._tenants else None
+            call = self._calls.get(call_id) if call_id in self.room else None
             return None if call is None else self.elsewhere(call)
-        key, ordinal = found
-        place = bisect_left(self._lines[key].order, ordinal) + 1
-        return place, self._start_of(key, place)
+        return found[1], self._start_of(*found)
 
     def outlook(self, call: Call) -> tuple[int, int]:
         """What ``position`` would say of this call if it were added now.  Raises NoRoute."""
@@ -207,14 +206,13 @@ class Scheduler:
             return 0, call.not_before
         if (elsewhere := self.elsewhere(call)) is not None:
             return elsewhere
-        line = self._lines.get(key)
-        place = len(line.order) + 1 if line else 1
+        place = self._lines.length(key) + 1
         return place, self._start_of(key, place)
 
-    def _line_of(self, call: Call) -> _LineKey:
+    def _line_of(self, call: Call) -> LineKey:
         return call.tenant, tuple(sorted({trunk for place in self._router(call) for trunk in place.routes.values()}))
 
-    def _start_of(self, key: _LineKey, place: int) -> int:
+    def _start_of(self, key: LineKey, place: int) -> int:
         rate = min([self._limits.limit(f"tenant:{key[0]}").rate, *(self._limits.limit(f"trunk:{t}").rate for t in key[1])])
         return self._clock.now() + round(1000 * (place - 1) / rate)
 
@@ -242,16 +240,21 @@ class Scheduler:
     def round(self) -> float:
         """Let each line start one call if it may; how long to wait before looking again (0: at once)."""
         pause, now = self._look_at_the_clock(), self._clock.monotonic()
-        for key in list(self._lines):
-            line = self._lines[key]
-            wait = self._start_first(line, now) if line.waiting else None
+        for key in self._lines.each():
+            first = self._lines.first(key)
+            wait = None if first is None else self._turn(first, now)
             if wait is not None:
                 pause = min(pause, wait)
-            if not line.waiting:
-                del self._lines[key]
-            elif wait == 0:
-                self._lines.move_to_end(key)
+            self._lines.had_its_turn(key, used=wait == 0)
         return pause
+
+    def _turn(self, call_id: str, now: float) -> float | None:
+        """A line's first call starts if it may; whatever is wrong with it, the other lines have their turn."""
+        try:
+            return self._start_first(call_id, now)
+        except Exception as fault:
+            self._set_aside(call_id, fault)
+            return 0.0 if isinstance(fault, NoRoute) else IDLE_S
 
     def _look_at_the_clock(self) -> float:
         """Give up what is too late, line up what is due; seconds until the next such time."""
@@ -262,10 +265,9 @@ class Scheduler:
         for call_id in self._later.due(now):
             call = self._calls.get(call_id)
             if call is None:
-                self._uncount(call_id)
-                continue
-            if not self.wait_first(call):
-                self.line_up(call)
+                self._leave(call_id)
+            elif not self.wait_first(call):
+                self._join(call)
         times = [time for time in (self._expiry.next(), self._later.next()) if time is not None]
         return min(IDLE_S, max(0.001, (min(times) - now) / 1000)) if times else IDLE_S
 
@@ -275,18 +277,18 @@ class Scheduler:
         when = self.may_start(call, now)
         if when is not None and when <= now:
             return False
-        self._leave(call.id)
         if when is None or (call.not_after is not None and when > call.not_after):
+            self._leave(call.id)
             self._calls.tell(call.id, Cancel(now, by="policy", disposition="blocked"))
         else:
-            self._count(call)
+            self._lines.leave(call.id)
             self._later.put(call.id, when)
         return True
 
-    def _start_first(self, line: _Line, now: float) -> float | None:
-        call = self._calls.get(line.waiting[0])
+    def _start_first(self, call_id: str, now: float) -> float | None:
+        call = self._calls.get(call_id)
         if call is None or call.status is not CallStatus.queued:
-            self._leave(line.waiting[0])
+            self._leave(call_id)
             return 0.0
         if self.is_to_wait(call):
             return 0.0
@@ -296,43 +298,20 @@ class Scheduler:
             wait = self._limits.wait(names, now)
             if wait == 0:
                 self._limits.take(call.id, names)
-                self._leave(call.id)
                 self._calls.tell(call.id, Start(self._clock.now(), place.node, place.routes))
+                self._leave(call.id)
                 return 0.0
             if wait is not None:
                 shortest = wait if shortest is None else min(shortest, wait)
         return shortest
 
     def _leave(self, call_id: str) -> None:
-        self._uncount(call_id)
-        self._later.drop(call_id)
-        found = self._where.pop(call_id, None)
-        if found is None:
-            return
-        key, ordinal = found
-        line = self._lines[key]
-        index = bisect_left(line.order, ordinal)
-        del line.order[index]
-        if line.waiting[0] == call_id:
-            line.waiting.popleft()
-        else:
-            line.waiting.remove(call_id)
-
-    def _count(self, call: Call) -> None:
-        """It waits, in a line or for its time."""
-        self._tenants[call.id] = call.tenant
-        self._per_tenant[call.tenant] = self._per_tenant.get(call.tenant, 0) + 1
-        if call.not_after is not None:
-            self._expiry.put(call.id, call.not_after)
-
-    def _uncount(self, call_id: str) -> None:
-        tenant = self._tenants.pop(call_id, None)
-        if tenant is None:
-            return
+        """It waits no more, for anything."""
+        self.room.leave(call_id)
+        self._no_way.pop(call_id, None)
         self._expiry.drop(call_id)
-        self._per_tenant[tenant] -= 1
-        if not self._per_tenant[tenant]:
-            del self._per_tenant[tenant]
+        self._later.drop(call_id)
+        self._lines.leave(call_id)
 
     def committed(self, _before: Call, after: Call, _facts: object) -> None:
         """Watches the calls: an ended one gives its places back."""

@@ -58,10 +58,19 @@ class Calls:
         query = select(CALL.c.node).where(LIVE, CALL.c.node != "").distinct()
         return await self._backend.read(lambda db: [str(row.node) for row in db.execute(query)])
 
-    async def queued(self, limit: int) -> list[Call]:
-        """Calls that wait for their start, oldest first."""
+    async def queued(self, limit: int, after: Call | None = None) -> list[Call]:
+        """Calls that wait for their start, oldest first, from the one after ``after`` on."""
         query = select(CALL.c.state).where(QUEUED).order_by(CALL.c.requested_at, CALL.c.id).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(CALL.c.requested_at, CALL.c.id) > tuple_(after.requested_at, after.id))
         return await self._backend.read(lambda db: _calls(db, query))
+
+    async def all_queued(self, at_once: int = 1000) -> list[Call]:
+        """All of them, however many, read in pages."""
+        found: list[Call] = []
+        while some := await self.queued(at_once, found[-1] if found else None):
+            found += some
+        return found
 
     async def get(self, call_id: str) -> Call | None:
         """One call of any tenant."""

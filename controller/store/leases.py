@@ -1,8 +1,8 @@
-"""Who owns a node.  Time is the database's, so that two machines with different clocks agree."""
+"""Who owns a node, and which controllers live.  Time is the database's, so that two machines with different clocks agree."""
 
 from collections.abc import Callable
 
-from sqlalchemy import BigInteger, Connection, cast, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Connection, cast, delete, func, insert, literal_column, select, update
 
 from controller.ports import LEASE_LIFE_S
 from controller.store.backend import Backend
@@ -11,6 +11,8 @@ from controller.store.rows import Lease
 from controller.store.tables import LEASE
 
 LIFE_MS = round(LEASE_LIFE_S * 1000)
+PRESENT = "controller/"
+"""Begins the key of a lease that a controller has on nothing but its own life; no node's name has a slash."""
 LOST = -1
 """An epoch that no lease has: what is written under it is refused."""
 CLOCKS = {
@@ -80,6 +82,26 @@ class NodeLeases:
         """Who owns a node, or did last."""
         query = select(LEASE, (LEASE.c.expires_at > self._now).label("lives")).where(LEASE.c.node == node)
         return await self._backend.read(lambda db: one(db, query, _lease))
+
+    async def living(self) -> list[Lease]:
+        """Every lease that lives, of whatever node, and of each controller.  Raises Unavailable."""
+        query = select(LEASE, (LEASE.c.expires_at > self._now).label("lives")).where(LEASE.c.expires_at > self._now)
+        return await self._backend.read(lambda db: [_lease(row) for row in db.execute(query.order_by(LEASE.c.node))])
+
+    async def present(self, owner: str) -> None:
+        """Say that a controller lives, whatever nodes it has; for as long as a lease.  Raises NotSaved."""
+        await self._backend.write(lambda db: self._present(db, owner))
+
+    def _present(self, db: Connection, owner: str) -> None:
+        values = {"node": PRESENT + owner, "owner": owner, "epoch": 0, "expires_at": self._now + LIFE_MS}
+        if db.execute(update(LEASE).where(LEASE.c.node == PRESENT + owner).values(values)).rowcount == 0:
+            gone = (LEASE.c.node.startswith(PRESENT), LEASE.c.expires_at <= self._now)  # they were killed, and said nothing
+            db.execute(delete(LEASE).where(*gone))
+            db.execute(insert(LEASE).values(values))
+
+    async def absent(self, owner: str) -> None:
+        """It has gone.  Raises NotSaved."""
+        await self._backend.write(lambda db: db.execute(delete(LEASE).where(LEASE.c.node == PRESENT + owner)).rowcount)
 
     async def is_held(self, node: str) -> bool:
         """Whether anybody's lease on it lives."""

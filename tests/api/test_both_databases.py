@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.api.test_recordings import recorded
 from tests.house import BUSY, body, standing
+from tests.store.calls import queued, started
 
 KEY = {"Idempotency-Key": "walk"}
 
@@ -38,3 +39,20 @@ async def test_the_api_answers_alike(tmp_path: Path, database_url: str) -> None:
         assert (await http.post("/v1/tenants", json={"id": "acme", "name": "Acme"})).json()["code"] == "conflict"
         assert (await http.post("/v1/numbers", json={"number": "+14155550100"})).json()["code"] == "number_conflict"
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_a_callback_that_this_controller_does_not_have_is_not_said_to_have_ended(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with standing(tmp_path, database={"url": database_url}) as house:
+        database, now = house.patchbay.house.database, house.patchbay.house.clock.now()
+        waits, lives = queued(1, "main", at=now), queued(2, "main", at=now)
+        for unit in (waits, lives, started(lives, "elsewhere")):
+            await database.calls.commit(unit)
+        canceled = await house.http.delete(f"/v1/callbacks/call_{waits.call.id}")
+        assert canceled.json() == {"canceled": True, "dropped": [], "kept_because": None}
+        assert (await house.until(f"call_{waits.call.id}", status="ended"))["disposition"] == "canceled"
+        assert (await house.http.delete(f"/v1/callbacks/call_{waits.call.id}")).json()["kept_because"] == "ended"
+        kept = await house.http.delete(f"/v1/callbacks/call_{lives.call.id}")
+        assert (kept.status_code, kept.json()["code"]) == (503, "pbx_unavailable")
+        assert kept.headers["Retry-After"] == "1"

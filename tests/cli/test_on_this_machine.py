@@ -93,6 +93,32 @@ async def test_serve_prints_one_admin_key_once_and_ends_in_order(tmp_path: Path)
     assert (process.returncode, out) == (0, b"")
 
 
+@pytest.mark.parametrize("added", [False, True], ids=["no nodes at all", "a node that was added"])
+async def test_nothing_works_on_the_database_behind_a_controllers_back(tmp_path: Path, added: bool) -> None:
+    path = configuration(tmp_path, nodes=[])
+    process = await start(path)
+    base = await until_it_answers(path, process)
+    assert process.stdout is not None
+    key = re.search(r"pb_[A-Za-z0-9_-]{43}", (await asyncio.wait_for(process.stdout.readline(), 30)).decode())
+    assert key is not None
+    if added:
+        with free_socket() as hook:
+            port = hook.getsockname()[1]
+        ways = {"ami": {"secret": "x", "port": 9}, "hook": {"token": "0123456789abcdef", "port": port}}
+        async with httpx2.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {key[0]}"}) as http:
+            node = {"name": "pbx9", "kind": "asterisk", "spool": str(tmp_path), **ways}
+            assert (await http.post("/v1/nodes", json=node)).status_code == 201
+    try:
+        for words in (("key", "create", "x", "--local"), ("db", "upgrade")):
+            refused = await run_command(*words, "--config", path)
+            assert (refused.code, "a controller is running" in refused.err) == (4, True), refused
+    finally:
+        process.send_signal(signal.SIGTERM if added else signal.SIGKILL)
+        await asyncio.wait_for(process.communicate(), 30)
+    done = await run_command("db", "upgrade", "--config", path)
+    assert done.code == 0, done.err
+
+
 async def test_serve_says_why_it_cannot(tmp_path: Path) -> None:
     path = configuration(tmp_path, database={"url": f"sqlite:///{tmp_path}/no/such/folder/x.db"})
     ended = await run_command("serve", "--config", path)

@@ -1,10 +1,12 @@
 """Far end: either side may hang up at any moment, and the business may cancel at any moment."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
-from tests.lab.story import Story
+from tests.lab.story import WITHIN_S, Story
 from tests.lab.together import together
 
 Reach = Callable[[Story], None]
@@ -215,7 +217,14 @@ def test_both_hang_up_at_once(story: Story) -> None:
 @together
 def test_ten_cancellations_at_once_make_one_end(story: Story) -> None:
     callee_ringing(story)
-    first = story.cancel()
-    assert first == (True, BOTH, None)
-    assert {story.cancel()[2] for _ in range(9)} <= {"ending", "ended"}
+    together = Barrier(10)
+
+    def cancel(_turn: int) -> tuple[bool, list[str], str | None]:
+        together.wait(WITHIN_S)
+        return story.cancel()
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        answers = list(pool.map(cancel, range(together.parties)))
+    assert [answer for answer in answers if answer[0]] == [(True, BOTH, None)]
+    assert {answer[2] for answer in answers if not answer[0]} <= {"ending", "ended"}
     assert story.ended().outcome == ("canceled", "platform")

@@ -180,7 +180,7 @@ class Counting:
 async def test_ten_thousand_that_wait_for_one_agent_cost_no_more_than_one(db: Database) -> None:  # noqa: F811
     """What is asked of the database goes by the agents who are free: nothing for a call that waits."""
     desk = Desk(db)
-    desk.queue.scheduler._bound = desk.queue.scheduler._tenant_bound = 20_000
+    desk.queue.scheduler.room.bound = desk.queue.scheduler.room.tenant_bound = 20_000
     bob, ann = await desk.agent("bobby", "away"), await desk.agent("ann", "away")
     store = desk.agents._store = Counting(db)
     calls = [await desk.ask(number, bob) for number in range(1, 21)]
@@ -323,7 +323,7 @@ def test_whatever_happens_an_agent_has_one_call_and_a_call_one_agent(
         database = await Database.open(f"sqlite:///{tmp_path_factory.mktemp('agents')}/a.db")
         await database.tenants.add("x", "x", 1)
         desk = Desk(database)
-        desk.queue.scheduler._bound = desk.queue.scheduler._tenant_bound = 100
+        desk.queue.scheduler.room.bound = desk.queue.scheduler.room.tenant_bound = 100
         names, number, live = [await desk.agent("ann"), await desk.agent("bobby")], 0, set[str]()
         for place, act in enumerate(acts):
             if act == "ask":

@@ -85,6 +85,31 @@ async def test_what_the_disk_refuses_waits_and_is_written_once_it_can_be() -> No
     assert len(here) == 0
 
 
+def done(number: int) -> Row:
+    return f"d{number}", "acme", 7, "key_1", "PATCH /v1/nodes/{name}", "pbx1", '{"result": "done"}'
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+async def test_however_long_the_disk_refuses_what_waits_is_bounded_and_the_rest_is_counted(seconds: int) -> None:
+    disk = Disk()
+    here = journal(disk, 3)
+    disk.full = True
+    for second in range(seconds):
+        for number in range(10):
+            await here.now(done(100 * second + number))
+            here.later(refusal(f"GET /{second}/{number}"))
+        assert not await here.flush()
+        assert len(here) <= 3 + 3 + 2
+    disk.full = False
+    while len(here) or here._overflow:
+        assert await here.flush()
+    over = [json.loads(row[6]) for row in disk.rows.values() if row[4] == "audit.overflow"]
+    for result in ("done", "refused"):
+        assert sum(data.get("count", 1) for data in over if data["result"] == result) == 10 * seconds - 3
+        assert sum(data["result"] == result for data in over) <= 2
+    assert len(disk.rows) <= 6 + 4
+
+
 async def test_a_fault_of_ours_loses_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk()
     here = journal(disk)

@@ -18,7 +18,8 @@ from controller.services.flows import FlowBook
 from controller.services.last_agents import LastAgents
 from controller.services.policy import Forbidden
 from controller.services.robots import AGAIN, CALLBACK, CENTRE, LONGEST_S, Robots, wished
-from controller.services.scheduler import NoRoute, QueueFull
+from controller.services.room import QueueFull
+from controller.services.scheduler import NoRoute
 from controller.store.database import Database
 from tests.core.story import CALL, A
 from tests.databases import cluster, database_url  # noqa: F401

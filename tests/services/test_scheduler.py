@@ -13,7 +13,8 @@ from controller.services.calls import Calls
 from controller.services.desk import Desk
 from controller.services.flows import FlowBook
 from controller.services.limits import Limits
-from controller.services.scheduler import Place, QueueFull, Scheduler
+from controller.services.room import QueueFull
+from controller.services.scheduler import Place, Scheduler
 from controller.store.database import Database
 from tests.core.story import CALLBACK, T0
 from tests.store.calls import queued
@@ -33,11 +34,14 @@ class Ticking:
 
 
 class Queue:
-    """A scheduler over a real database, without its loop: ``round`` lets each line start what it may."""
+    """A scheduler over a real database, without its loop: ``round`` lets each line start what it may.
+
+    ``faults``: what the way over a trunk raises."""
 
     def __init__(self, db: Database, **bounds: tuple[float, int]) -> None:
         self.db, self.clock = db, Ticking()
         self.usable = True
+        self.faults: dict[str, Exception] = {}
         book = FlowBook({(CALLBACK.name, CALLBACK.version): CALLBACK})
         self.calls = Calls(db.calls, book)
         named = {name.replace("_", ":"): bound for name, bound in bounds.items()}
@@ -46,11 +50,13 @@ class Queue:
 
     def route(self, call: Call) -> list[Place]:
         trunk = str(call.vars.get("trunk", "a"))
+        if trunk in self.faults:
+            raise self.faults[trunk]
         return [Place("pbx1", {"caller": trunk, "callee": trunk})] if self.usable else []
 
     async def add(self, number: int, tenant: str = "x", trunk: str = "a") -> str:
         unit = queued(number, tenant, vars={"trunk": trunk})
-        self.scheduler.check_room(tenant)
+        self.scheduler.room.check(tenant)
         await self.calls.open(unit)
         self.scheduler.add(unit.call)
         return unit.call.id

@@ -8,7 +8,7 @@ from controller.core import events as ev
 from controller.core import ids
 from controller.core.call import Call, Retry
 from controller.core.events import Cancel
-from controller.services.scheduler import QueueFull
+from controller.services.room import QueueFull
 from controller.store.database import Database
 from tests.services.test_scheduler import Queue, db  # noqa: F401
 from tests.store.calls import call_id, queued
@@ -106,9 +106,9 @@ async def test_scheduled_calls_count_against_the_queues_bound(db: Database) -> N
     queue = Queue(db)
     calls = [await wait(queue, number, not_before=60) for number in range(1, 5)]
     with pytest.raises(QueueFull):
-        queue.scheduler.check_room("x")
+        queue.scheduler.room.check("x")
     await queue.calls.ask(calls[0], Cancel(queue.clock.now()))
-    queue.scheduler.check_room("x")
+    queue.scheduler.room.check("x")
 
 
 async def fail(queue: Queue, call: str) -> None:

@@ -73,7 +73,7 @@ async def costs(queue: Queue, db: Database, base: int) -> dict[str, float]:  # n
 @pytest.mark.timeout(300)
 async def test_ten_thousand_wait_as_cheaply_as_a_few(db: Database, tmp_path: Path) -> None:  # noqa: F811
     queue = Queue(db, trunk_a=(2.0, 100_000))
-    queue.scheduler._bound = queue.scheduler._tenant_bound = 2 * MANY
+    queue.scheduler.room.bound = queue.scheduler.room.tenant_bound = 2 * MANY
     await fill(queue, 1, SOME)
     few = await costs(queue, db, 50_000)
     tracemalloc.start()

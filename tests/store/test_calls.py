@@ -50,6 +50,13 @@ async def test_a_list_is_narrowed_by(five: Database, where: CallFilter, numbers:
     assert page.next is None
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 1000])
+async def test_all_that_waits_is_read_however_much_it_is_oldest_first(five: Database, at_once: int) -> None:
+    for number in (9, 7, 8, 6):
+        await five.calls.commit(queued(number, at=T0 + 4000))
+    assert [int(call.id[-2:]) for call in await five.calls.all_queued(at_once)] == [4, 5, 6, 7, 8, 9]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
 async def test_pages_neither_skip_nor_repeat_also_when_times_are_equal(five: Database, limit: int) -> None:
     seen: list[int] = []

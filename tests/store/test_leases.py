@@ -66,6 +66,34 @@ async def test_a_released_node_is_free_at_once(db: Database, other: Database) ->
     assert await other.leases.take(NODE, "two") == 2
 
 
+async def test_every_lease_that_lives_is_found_whatever_it_is_of(db: Database, other: Database) -> None:
+    assert await other.leases.living() == []
+    await db.leases.present("one")
+    await db.leases.present("one")
+    await db.leases.take("added later", "one")
+    await db.leases.take(NODE, "one")
+    await db.leases.release(NODE, "one", 1)
+    found = await other.leases.living()
+    assert [(lease.node, lease.owner, lease.lives) for lease in found] == [
+        ("added later", "one", True), ("controller/one", "one", True),
+    ]  # fmt: skip
+    await db.leases.absent("one")
+    await db.leases.release("added later", "one", 1)
+    assert await other.leases.living() == []
+
+
+async def test_controllers_that_were_killed_leave_no_rows_for_ever(
+    db: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LIFE_MS", 0)
+    for number in range(5):
+        await db.leases.present(f"killed {number}")
+    monkeypatch.undo()
+    await other.leases.present("next")
+    assert [lease.owner for lease in await db.leases.living()] == ["next"]
+    assert await db.leases.holder("controller/killed 4") is None
+
+
 async def test_another_owners_lease_is_not_released(db: Database, other: Database) -> None:
     await db.leases.take(NODE, "one")
     await other.leases.release(NODE, "two", 1)

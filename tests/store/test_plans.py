@@ -11,7 +11,7 @@ from controller.core.masking import Guards
 from controller.store.database import Database
 from controller.store.rows import CallFilter
 from controller.store.streams import forget_facts, silent
-from tests.store.calls import NODE, TENANT
+from tests.store.calls import NODE, TENANT, queued
 
 Ask = Callable[[Database], Coroutine[Any, Any, Any]]
 BIG = {"call", "fact", "webhook_cursor", "agent", "wrong_key", "forgotten", "stream", "binding"}
@@ -19,6 +19,7 @@ ASKS: dict[str, tuple[Ask, str]] = {
     "live": (lambda db: db.calls.live(NODE), "ix_call_open (node=?)"),
     "nodes": (lambda db: db.calls.nodes(), "ix_call_open"),
     "queued": (lambda db: db.calls.queued(10), "ix_call_open"),
+    "queued, the next page": (lambda db: db.calls.queued(10, queued().call), "ix_call_open"),
     "newest": (lambda db: db.calls.list(TENANT, after="x"), "ix_call_tenant (tenant=? AND (requested_at,id)<(?,?))"),
     "live ones": (lambda db: db.calls.list(TENANT, CallFilter(status="live")), "ix_call_open"),
     "queued ones": (

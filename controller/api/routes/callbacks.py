@@ -31,7 +31,8 @@ from controller.core.call import Call, Retry
 from controller.core.retry import USUAL, MayFollow
 from controller.core.verbs import Notice, Wait
 from controller.services.inbox import Busy
-from controller.services.scheduler import NoRoute, QueueFull
+from controller.services.room import QueueFull
+from controller.services.scheduler import NoRoute
 from controller.times import parse
 
 router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], route_class=Route)
@@ -292,7 +293,15 @@ async def show(callback_id: str, asked: ReadCallbacks) -> Response:
     return Json(call_view(call, asked.house.desk.position(call.id)))
 
 
-@router.delete("/{callback_id}", response_model=CancelOut, responses=documented("not_found", "rate_limited"))
+async def _over(house: House, call_id: str) -> CancelReply:
+    """The answer for a call that neither lives here nor waits.  Raises Problem for one that lives all the same."""
+    stored = await house.database.calls.get(call_id)
+    if stored is not None and not stored.ended:
+        raise Problem("pbx_unavailable", "its PBX is not conducted from here at the moment", headers={"Retry-After": "1"})
+    return CancelReply(False, kept_because="ended")
+
+
+@router.delete("/{callback_id}", response_model=CancelOut, responses=documented("not_found", "rate_limited", "pbx_unavailable"))
 async def cancel(
     callback_id: str,
     asked: WriteCallbacks,
@@ -308,7 +317,7 @@ async def cancel(
         if reply.kept_because == "ended":
             reply = await asked.house.desk.cancel_plan(call) or reply
     except KeyError:
-        reply = await asked.house.desk.cancel_plan(call) or CancelReply(False, kept_because="ended")
+        reply = await asked.house.desk.cancel_plan(call) or await _over(asked.house, call.id)
     except Busy:
         raise Problem("rate_limited", "too much is asked of this call at once", headers={"Retry-After": "1"}) from None
     return Json({"canceled": reply.canceled, "dropped": reply.dropped, "kept_because": reply.kept_because})
