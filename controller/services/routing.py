@@ -58,9 +58,7 @@ class Routing:
     def _find(self, number: str, node: str, kind: str) -> str:
         best, length = "", -1
         for trunk in self._trunks:
-            if (trunk.nodes and node not in trunk.nodes) or (trunk.kinds and kind not in trunk.kinds):
-                continue
-            for prefix in trunk.prefixes:
+            for prefix in trunk.prefixes if trunk.serves(node, kind) else ():
                 if len(prefix) > length and number.startswith(prefix):
                     best, length = trunk.name, len(prefix)
         return best
