@@ -24,13 +24,14 @@ COMMANDS = {  # name: (module, the line `patchbay --help` shows)
     "lab": ("controller.cli.lab", "A rehearsal room: a real PBX, phones and a controller on this machine."),
     "list": ("controller.cli.lists", "Lists of numbers: allow, block, do not call."),
     "memory": ("controller.cli.memory", "Call memories: list, show, change, forget."),
-    "node": ("controller.cli.node", "PBX nodes: list, drain."),
+    "node": ("controller.cli.node", "PBX nodes: list, add, drain, remove."),
     "number": ("controller.cli.number", "Numbers that you own, to show and as X."),
     "pool": ("controller.cli.pool", "Pools of X numbers."),
     "policy": ("controller.cli.policy", "What may be dialled, the kill switch, and why a call would be refused."),
     "recording": ("controller.cli.recording", "Recordings: list, get, verify."),
     "serve": ("controller.cli.serve", "Run the controller."),
     "tenant": ("controller.cli.tenant", "Tenants."),
+    "trunk": ("controller.cli.trunk", "Trunks: list, add, change, drain, remove."),
     "webhook": ("controller.cli.webhook", "Webhooks: endpoints, deliveries, replay."),
 }
 

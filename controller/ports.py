@@ -153,6 +153,23 @@ class NodeStore(Protocol):
         """Every entry."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkEntry:
+    """What is stored of a trunk that was added at run time.  ``settings``, ``draining_since``: as those of a node."""
+
+    name: str
+    settings: str = field(repr=False)
+    created_at: int
+    draining_since: int | None = None
+
+
+class TrunkStore(Protocol):
+    """Where trunks that were added at run time are kept."""
+
+    async def all(self) -> list[TrunkEntry]:
+        """Every entry."""
+
+
 LEASE_LIFE_S = 3.0
 LEASE_BEAT_S = 1.0
 

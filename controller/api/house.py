@@ -15,6 +15,7 @@ from controller.services.fleet import Fleet
 from controller.services.flows import FlowBook
 from controller.services.journal import Journal
 from controller.services.policy import Policy
+from controller.services.trunks import Trunks
 from controller.services.webhooks import Webhooks
 from controller.store.database import Database
 
@@ -51,3 +52,4 @@ class House:
     measures: Measures = tuple
     bindings: Bindings = field(kw_only=True)
     agents: Agents = field(kw_only=True)
+    trunks: Trunks = field(kw_only=True)

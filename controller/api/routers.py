@@ -22,6 +22,7 @@ from controller.api.routes import (
     pools,
     recordings,
     tenants,
+    trunks,
     webhooks,
 )
 
@@ -29,6 +30,6 @@ ROUTERS = tuple(
     module.router
     for module in (
         callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, pools, bindings, agents, lists, policy,
-        flows, nodes, tenants, keys, oauth, audit, live, health, docs,
+        flows, nodes, trunks, tenants, keys, oauth, audit, live, health, docs,
     )
 )  # fmt: skip

@@ -4,9 +4,10 @@ import pytest
 
 from controller.api.routes.flows import FlowOut
 from controller.api.routes.keys import KeyOut
-from controller.api.routes.nodes import NodeOut, TrunkOut
+from controller.api.routes.nodes import NodeOut
 from controller.api.routes.numbers import NumberOut
 from controller.api.routes.tenants import TenantOut
+from controller.api.routes.trunks import TrunkOut
 from tests.house import SHOWN, Standing, body
 
 

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from controller.api.routes.nodes import NodeOut
-from controller.config import Node, Settings
+from controller.config import Node, Trunk
 from controller.drivers.simulator.exchange import Exchange
 from controller.drivers.simulator.link import Simulator
 from controller.drivers.simulator.phones import Phone
@@ -91,7 +91,7 @@ async def site(
     exchanges = {} if exchanges is None else exchanges
     links: dict[str, Simulator] = {}
 
-    async def open_pbx(node: Node, _settings: Settings, _clock: Clock) -> Pbx:
+    async def open_pbx(node: Node, _trunks: Sequence[Trunk], _clock: Clock) -> Pbx:
         made = exchanges.setdefault(node.name, Exchange(LoopTimers(time.time_ns() // 1_000_000), NEVER_ENDS))
         links[node.name] = Simulator(made, node.name)
         return links[node.name]

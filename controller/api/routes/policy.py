@@ -231,7 +231,7 @@ async def _explain(question: Question, asked: Asked) -> Response:
         for rule, why in said
     ]
     leads = asked.house.desk.leads(question.to)
-    way = "a trunk leads to the number" if leads else "no trunk leads to the number: `trunks:` of the configuration"
+    way = "a trunk leads to the number" if leads else "no trunk leads to the number: `patchbay trunk list`"
     rules.append({"rule": "route", "code": "destination_blocked", "verdict": "ok" if leads else "refused", "why": way})
     first = next((rule for rule in rules if rule["verdict"] == "refused"), None)
     return Json(
