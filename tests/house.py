@@ -120,8 +120,9 @@ class Standing:
 
     async def facts(self, call_id: str) -> list[dict[str, Any]]:
         """The call's timeline."""
-        answer = await self.http.get(f"/v1/calls/{call_id}/events")
+        answer = await self.http.get(f"/v1/calls/{call_id}/events", params={"limit": 200})
         assert answer.status_code == 200, answer.text
+        assert answer.json()["next"] is None, "more than a page"
         return list(answer.json()["items"])
 
 

@@ -20,6 +20,7 @@ from controller.api.routes import (
     oauth,
     policy,
     pools,
+    queues,
     recordings,
     tenants,
     trunks,
@@ -29,7 +30,7 @@ from controller.api.routes import (
 ROUTERS = tuple(
     module.router
     for module in (
-        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, pools, bindings, agents, lists, policy,
+        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, pools, bindings, agents, queues, lists, policy,
         flows, nodes, trunks, tenants, keys, oauth, audit, live, health, docs,
     )
 )  # fmt: skip

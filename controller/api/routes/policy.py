@@ -7,12 +7,11 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from controller.api.fields import In, Name, Text
+from controller.api.fields import In, Name, Text, with_plus
 from controller.api.here import Asked, ReadPolicy, WritePolicy
 from controller.api.paging import Time
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
-from controller.api.routes.calls import with_plus
 from controller.api.shapes import Out
 from controller.config_policy import CallingHours, ShortCalls
 from controller.core.policy import Code, Kind
