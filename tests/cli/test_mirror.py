@@ -144,6 +144,16 @@ async def test_a_binding_is_made_changed_and_its_events_are_listed(shared: Stand
         assert (await run("binding", *words)).code == code, words
 
 
+async def test_a_pool_is_changed(shared: Standing, run: Run) -> None:
+    name = await pool(shared, name="changing")
+    changed = await run("pool", "change", name, "--cool-off", 90, "--unknown", "prompt", "--prompt", "hello", "--json")
+    assert {key: changed.json[key] for key in ("cool_off_s", "unknown", "prompt")} == {
+        "cool_off_s": 90, "unknown": "prompt", "prompt": "hello",
+    }  # fmt: skip
+    assert (await run("pool", "change", name, "--prompt", "none", "--json")).json["prompt"] is None
+    assert ((await run("pool", "change", name)).code, (await run("pool", "change", "pool_no", "--cool-off", 1)).code) == (2, 3)
+
+
 async def test_an_open_number_reaches_somebody_else_for_a_while(shared: Standing, run: Run) -> None:
     made = await run("binding", "create", CALLER, "--mode", "ax", "--pool", "mirror", "--json")
     binding = made.json["id"]
