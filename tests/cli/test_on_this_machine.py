@@ -247,6 +247,27 @@ async def test_the_doctor_logs_in_and_names_what_is_to_be_mended(tmp_path: Path)
         assert (healthy.code, "Asterisk 22.1.0 lets us in" in healthy.out) == (0, True), healthy.out
 
 
+async def test_the_doctor_knows_what_was_added_at_run_time(tmp_path: Path) -> None:
+    path = configuration(tmp_path, nodes=[], trunks=[])
+
+    async def told() -> str:
+        return " ".join(
+            finding["what"] for finding in (await run_command("doctor", "--config", path, "--json")).json["findings"]
+        )
+
+    before = await told()
+    assert ("no PBX is configured" in before, "no trunk is configured" in before) == (True, True)
+    database = await Database.open(f"sqlite:///{tmp_path}/patchbay.db")
+    await database.trunks.add("late", '{"name": "late"}', 1)
+    node = {"name": "fs1", "kind": "freeswitch", "esl": {"password": "long-enough-for-esl", "port": 9}}
+    await database.nodes.add("fs1", json.dumps(node), 1)
+    await database.close()
+    after = await told()
+    assert ("configured" in after, "node fs1 cannot be reached" in after) == (False, True)
+    path = configuration(tmp_path, database={"url": f"postgresql://nobody@/x?host={tmp_path}"})
+    assert "the database cannot be read" in await told()
+
+
 @pytest.mark.parametrize(
     ("greeting", "reply", "code", "says"),
     [
