@@ -77,6 +77,7 @@ class Patchbay:
         """Take up what waits in the database, and begin."""
         database = self.house.database
         await self.house.trunks.refresh()
+        await self.house.fleet.refresh()  # before calls are asked where they may go
         queued = await database.calls.queued(self.house.settings.queue.bound)
         await self.house.policy.start(queued)
         self.scheduler.restore(queued, [])

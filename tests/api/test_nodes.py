@@ -171,6 +171,19 @@ async def test_a_drained_node_keeps_its_calls_and_gets_no_new_ones_also_after_a_
         assert (await place.here.until(waiting, status="bridged"))["legs"][0]["node"] == "pbx2"
 
 
+async def test_a_call_that_only_an_added_node_can_carry_still_waits_for_it_after_a_restart(tmp_path: Path) -> None:
+    carrier = {"name": "carrier", "prefixes": ["+1415"], "nodes": ["pbx2"], "calls_per_second": 1000, "concurrent": 1000}
+    async with site(tmp_path, trunks=[carrier]) as place:
+        await place.added("pbx2")
+        await place.drained("pbx2")
+        waiting = (await place.here.callback())["id"]
+    async with site(tmp_path, trunks=[carrier]) as place:
+        assert (await place.here.http.get(f"/v1/callbacks/{waiting}")).json()["status"] == "queued"
+        await place.until("pbx2", "draining")
+        await place.drained("pbx2", on=False)
+        assert (await place.here.until(waiting, status="bridged"))["legs"][0]["node"] == "pbx2"
+
+
 async def test_a_node_is_removed_once_nothing_of_it_is_left(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     await place.added("pbx2")
     await place.drained("pbx1")
