@@ -4,6 +4,7 @@ YAML 1.1 turns ``0123`` into 83, ``+4917...`` into an integer and ``22:00`` into
 error says which key to quote.  Unknown keys are refused.
 """
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -145,6 +146,15 @@ class Trunk(_Part):
     calls_per_second: Annotated[float, Field(gt=0, le=10000)] = 10
     concurrent: Annotated[int, Field(ge=1, le=20000)] = 200
     sip: TrunkSip | None = None
+
+    def serves(self, node: str, kind: str) -> bool:
+        """Whether it is on this node, which is of this kind."""
+        return (not self.nodes or node in self.nodes) and (not self.kinds or kind in self.kinds)
+
+
+def on_node(trunks: Iterable[Trunk], node: Node, name: str) -> bool:
+    """Whether the trunk of this name is on that node."""
+    return any(trunk.name == name and trunk.serves(node.name, node.kind) for trunk in trunks)
 
 
 class Queue(_Part):

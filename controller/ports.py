@@ -4,7 +4,7 @@ Adapters live in ``drivers`` and ``store``; ``wiring`` is the only place where t
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -133,24 +133,6 @@ class Leases(Protocol):
 
     async def release(self, node: str, owner: str, epoch: int) -> None:
         """Give it up now; another may take it at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeEntry:
-    """What is stored of a PBX node.  ``settings``: as JSON with its secrets, of one that was added at run time; None for one of
-    the configuration file.  ``draining_since``: it gets no new calls (ms)."""
-
-    name: str
-    settings: str | None = field(repr=False)
-    created_at: int
-    draining_since: int | None = None
-
-
-class NodeStore(Protocol):
-    """Where nodes that were added at run time, and the drains of all, are kept."""
-
-    async def all(self) -> list[NodeEntry]:
-        """Every entry."""
 
 
 class Presence(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -13,7 +13,7 @@ from controller.api.app import create_app
 from controller.api.first import first_key
 from controller.api.house import House, Measure
 from controller.api.ids import new_id
-from controller.config import Node, Settings
+from controller.config import Node, Settings, Trunk
 from controller.core.call import Call
 from controller.core.flow import parse
 from controller.core.notation import ROUTE
@@ -51,6 +51,7 @@ from controller.services.scheduler import Scheduler
 from controller.services.spool import DiskSpool
 from controller.services.tally import Tally
 from controller.services.tasks import Tasks
+from controller.services.trunks import Trunks
 from controller.services.upkeep import upkeep
 from controller.services.webhooks import Webhooks
 from controller.store.database import Database
@@ -82,12 +83,14 @@ class Patchbay:
         """Take up what waits in the database, and begin."""
         database = self.house.database
         self.tasks.spawn(tell_presence(database.leases))
-        await self.house.fleet.refresh()  # what waits may have its way over a node that was added at run time
+        await self.house.trunks.refresh()
+        await self.house.fleet.refresh()  # what waits may have its way over what was added at run time
         queued = await database.calls.all_queued()
         await self.house.policy.start(queued)
         self.scheduler.restore(queued, [])
         await self.house.fleet.start()
         self.tasks.spawn(self.house.fleet.run())
+        self.tasks.spawn(self.house.trunks.run())
         self.tasks.spawn(self.abandoned.run())
         self.tasks.spawn(self.scheduler.run())
         self.tasks.spawn(self.house.webhooks.run())
@@ -114,18 +117,18 @@ class Patchbay:
         await self.house.database.close()
 
 
-OpenPbx = Callable[[Node, Settings, Clock], Awaitable[Pbx]]
+OpenPbx = Callable[[Node, Sequence[Trunk], Clock], Awaitable[Pbx]]
 
 
-async def open_pbx(node: Node, settings: Settings, clock: Clock) -> Pbx:
-    """The driver for a node's kind."""
+async def open_pbx(node: Node, trunks: Sequence[Trunk], clock: Clock) -> Pbx:
+    """The driver for a node's kind.  ``trunks``: all there are; it may change while the driver has it."""
     if node.kind == "freeswitch":
         from controller.drivers.freeswitch.pbx import FreeSwitchPbx
 
-        return await FreeSwitchPbx.open(node, settings.trunks, clock)
+        return await FreeSwitchPbx.open(node, trunks, clock)
     from controller.drivers.asterisk.pbx import AsteriskPbx
 
-    return await AsteriskPbx.open(node, settings.trunks, clock)
+    return await AsteriskPbx.open(node, trunks, clock)
 
 
 async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
@@ -138,22 +141,18 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     spools: dict[str, Spool] = {}
     recordings = Recordings(database.recordings, spools, settings.recordings.folder, calls.tell_closed, clock)
     owners: dict[str, NodeOwner] = {}
-    legs = lru_cache(maxsize=1000)(lambda name, version: legs_of(flows.version(name, version)))
     limits, queue = _limits(settings), settings.queue
-
-    def dialled(flow: str, version: str) -> tuple[str, ...]:
-        return legs(flow, version or flows.latest(flow).version)
-
+    trunks, dialled = Trunks(database.trunks, settings.trunks), _dialled(flows)
     routing = Routing(
-        lambda: fleet.nodes(), settings.trunks, dialled,
-        lambda name: fleet.usable(name), lambda name: limits.live(f"node:{name}"),
+        lambda: fleet.nodes(), trunks.known, dialled,
+        lambda name: fleet.usable(name), lambda name: limits.live(f"node:{name}"), trunks.draining,
     )  # fmt: skip
     scheduler = Scheduler(calls, limits, routing, clock, queue.bound, queue.tenant_bound, queue.tenant_calls_per_second)
     desk = Desk(calls, scheduler, flows, routing, clock)
     arrivals, lookups = Arrivals(calls, flows, routing.on, scheduler.hold), LookUps(routing.on, clock)
 
     def owner_of(node: Node) -> NodeOwner:
-        opened = partial(open_pbx, node, settings, clock)
+        opened = partial(open_pbx, node, trunks.known, clock)
         owners[node.name] = _owner(node, database, calls, scheduler, clock, opened, arrivals, lambda *told: fleet.heard(*told))
         owners[node.name].allowed = lambda call, verb: policy.allowed(call, verb)
         owners[node.name].look_up = lookups
@@ -178,17 +177,24 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     _asked(arrivals, lookups, RoutedCalls(masked, database.routes, claims.claim, asker, flows, clock), robots, memories)
     policy.end_call, policy.live = desk.end, lambda: [call for name in owners for call in calls.of_node(name)]
     scheduler.may_start, policy.tell, policy.book.limited = policy.may_start, calls.tell_closed, partial(limits.own, "tenant")
+    trunks.changed = partial(_trunks_changed, trunks, limits, routing, scheduler)
     for node in settings.nodes:
         fleet.join(node)
     calls.watch(feed.committed, webhooks.committed, recordings.committed, tally.committed, policy.committed)
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
-        lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, publish), agents=agents,
-        last_agents=last,
+        lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, publish), agents=agents, last_agents=last,
+        trunks=trunks,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
     patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone, bulletin)
     return patchbay
+
+
+def _dialled(flows: FlowBook) -> Callable[[str, str], tuple[str, ...]]:
+    """The legs that a flow of this name and version dials; an empty version is the latest."""
+    legs = lru_cache(maxsize=1000)(lambda name, version: legs_of(flows.version(name, version)))
+    return lambda flow, version: legs(flow, version or flows.latest(flow).version)
 
 
 async def _flows(settings: Settings, database: Database, clock: SystemClock) -> FlowBook:
@@ -231,6 +237,14 @@ def _is_shared(settings: Settings) -> bool:
 def _limits(settings: Settings) -> Limits:
     bounds = {f"trunk:{trunk.name}": (trunk.calls_per_second, trunk.concurrent) for trunk in settings.trunks}
     return Limits(bounds, (settings.queue.tenant_calls_per_second, settings.queue.tenant_concurrent))
+
+
+def _trunks_changed(trunks: Trunks, limits: Limits, routing: Routing, scheduler: Scheduler) -> None:
+    """Calls may go other ways now, those that wait too."""
+    for trunk in trunks.known:
+        limits.bound(f"trunk:{trunk.name}", trunk.calls_per_second, trunk.concurrent)
+    routing.forget()
+    scheduler.look()
 
 
 UNPACED = 10_000.0

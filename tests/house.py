@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import uvicorn
 
 from controller.api.app import create_app
 from controller.api.first import EVERYTHING, make_key
-from controller.config import Log, Node, Settings
+from controller.config import Log, Node, Settings, Trunk
 from controller.drivers.simulator.exchange import Exchange
 from controller.drivers.simulator.link import Simulator
 from controller.drivers.simulator.phones import Phone
@@ -120,8 +120,9 @@ class Standing:
 
     async def facts(self, call_id: str) -> list[dict[str, Any]]:
         """The call's timeline."""
-        answer = await self.http.get(f"/v1/calls/{call_id}/events")
+        answer = await self.http.get(f"/v1/calls/{call_id}/events", params={"limit": 200})
         assert answer.status_code == 200, answer.text
+        assert answer.json()["next"] is None, "more than a page"
         return list(answer.json()["items"])
 
 
@@ -155,7 +156,7 @@ async def standing(
     exchange = Exchange(LoopTimers(time.time_ns() // 1_000_000), phones)
     links: list[Simulator] = []
 
-    async def open_pbx(node: Node, _settings: Settings, _clock: Clock) -> Pbx:
+    async def open_pbx(node: Node, _trunks: Sequence[Trunk], _clock: Clock) -> Pbx:
         links.append(Simulator(exchange if node.name == "pbx1" else Exchange(exchange.timers, phones), node.name))
         return links[-1]
 

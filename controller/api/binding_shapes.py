@@ -3,11 +3,11 @@
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from controller.api.fields import E164, In, Metadata, Prompt, Reference, RingSeconds, TalkSeconds, Text, XNumber
-from controller.api.paging import PageQuery
+from controller.api.fields import E164, In, Metadata, Prompt, Reference, RingSeconds, TalkSeconds, Text, XNumber, with_plus
+from controller.api.paging import PeriodQuery, Time
 from controller.api.shapes import Out
 from controller.core.masking import NEVER, Binding, Direction, Mode
 from controller.services.answers import Menu, stored
@@ -144,17 +144,19 @@ class BindingEventOut(Out):
     data: dict[str, Any]
 
 
-class BindingsQuery(PageQuery):
+class BindingsQuery(PeriodQuery):
     """How the list can be narrowed."""
 
+    from_: Time | None = Field(None, alias="from", description="Made at or after.")
+    to: Time | None = Field(None, description="Made before.")
     status: Literal["active", "released", "expired"] | None = None
-    number: E164 | None = Field(None, description="A or B.")
-    x: XNumber | None = Field(None, description="X or Y.")
+    number: Annotated[E164, BeforeValidator(with_plus)] | None = Field(None, description="A or B.")
+    x: Annotated[XNumber, BeforeValidator(with_plus)] | None = Field(None, description="X or Y.")
     reference: Reference | None = None
 
     def where(self) -> BindingFilter:
         """As the store wants it."""
-        return BindingFilter(self.status, self.number, self.x, self.reference)
+        return BindingFilter(self.status, self.number, self.x, self.reference, self.since(), self.until())
 
 
 def wanted(new: NewBinding, binding_id: str, tenant: str, now: int, pool: str) -> Binding:

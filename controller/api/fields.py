@@ -119,6 +119,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 EventType = Annotated[str, StringConstraints(pattern=r"^([a-z]+\.)+[a-z]+$|^\*$", max_length=40)]
 
 
+def with_plus(text: Any) -> Any:
+    """In a query `+` means a space; who forgot to write `%2B` means a plus."""
+    return "+" + text[1:] if isinstance(text, str) and text.startswith(" ") else text
+
+
 def bare(prefix: str, text: str) -> str | None:
     """An id without its prefix, None if it is none of that kind: such a thing does not exist.
 

@@ -16,6 +16,7 @@ from controller.services.flows import FlowBook
 from controller.services.journal import Journal
 from controller.services.last_agents import LastAgents
 from controller.services.policy import Policy
+from controller.services.trunks import Trunks
 from controller.services.webhooks import Webhooks
 from controller.store.database import Database
 
@@ -53,3 +54,4 @@ class House:
     bindings: Bindings = field(kw_only=True)
     agents: Agents = field(kw_only=True)
     last_agents: LastAgents = field(kw_only=True)
+    trunks: Trunks = field(kw_only=True)

@@ -1,6 +1,6 @@
 """Lists: ``{"items": [...], "next": cursor or null}``, newest first."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -27,6 +27,17 @@ Limit = Annotated[int, Field(ge=1, le=200)]
 
 NameCursor = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="`next` of the page before.")]
 """The same for lists whose ids are names."""
+
+
+class NamesQuery(BaseModel):
+    """Of a list whose ids are names; unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Limit = Field(50, description="How many items at most.")
+    after: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")] | None = Field(
+        None, description="`next` of the page before."
+    )
 
 
 class PageQuery(BaseModel):
@@ -72,6 +83,14 @@ class PeriodQuery(PageQuery):
 def page(items: Iterable[Any], prefix: str, following: str | None, view: Callable[[Any], Any]) -> Response:
     """The answer of a list."""
     return Json({"items": [view(item) for item in items], "next": None if following is None else prefix + following})
+
+
+def page_of_names(named: Mapping[str, Any], query: NamesQuery) -> Response:
+    """The answer of a list that is in memory, in the order of names."""
+    names = sorted(name for name in named if query.after is None or name > query.after)
+    shown = names[: query.limit]
+    following = shown[-1] if len(names) > len(shown) else None
+    return Json({"items": [named[name] for name in shown], "next": following})
 
 
 def link_to_next(request: Request, following: str | None) -> dict[str, str]:

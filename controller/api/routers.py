@@ -21,15 +21,17 @@ from controller.api.routes import (
     oauth,
     policy,
     pools,
+    queues,
     recordings,
     tenants,
+    trunks,
     webhooks,
 )
 
 ROUTERS = tuple(
     module.router
     for module in (
-        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, last_agents, pools, bindings, agents, lists,
-        policy, flows, nodes, tenants, keys, oauth, audit, live, health, docs,
+        callbacks, memories, calls, cdrs, recordings, media, webhooks, numbers, last_agents, pools, bindings, agents, queues,
+        lists, policy, flows, nodes, trunks, tenants, keys, oauth, audit, live, health, docs,
     )
 )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from controller.cli.common import Api, connected, limited, show, show_list
+from controller.cli.given import nullable
 
 STATES = click.Choice(["on_duty", "busy", "away"])
 
@@ -25,12 +26,33 @@ def add(api: Api, name: str, number: str, state: str) -> None:
 
 
 @command.command("list")
+@click.option("--state", "wanted", type=STATES, help="As they are now: busy while they have a call.")
 @limited
 @connected
-def list_all(api: Api, limit: int) -> None:
+def list_all(api: Api, wanted: str | None, limit: int) -> None:
     """Your agents."""
     columns = {name: lambda item, name=name: item[name] or "" for name in ("id", "name", "number", "state", "call_id")}
-    show_list(api, api.items("/v1/agents", limit), columns)
+    show_list(api, api.items("/v1/agents", limit, state=wanted), columns)
+
+
+@command.command("show")
+@click.argument("agent_id")
+@connected
+def show_one(api: Api, agent_id: str) -> None:
+    """One agent."""
+    _show(api, api.send("GET", f"/v1/agents/{agent_id}"))
+
+
+@command.command()
+@click.argument("agent_id")
+@click.option("--name", metavar="TEXT")
+@click.option("--number", metavar="NUMBER")
+@connected
+def change(api: Api, agent_id: str, **fields: Any) -> None:
+    """Give an agent another name or phone."""
+    if not (given := nullable(fields)):
+        raise click.UsageError("say what: --name or --number")
+    _show(api, api.send("PATCH", f"/v1/agents/{agent_id}", given))
 
 
 @command.command()

@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from controller.cli.binding_fields import CHANGE, NEW, changed_fields, new_fields, options
 from controller.cli.common import Api, connected, limited, show, show_list
+from controller.cli.given import period
 
 
 @click.group("binding")
@@ -16,20 +18,12 @@ def command() -> None:
 @command.command()
 @click.argument("a")
 @click.argument("b", required=False)
-@click.option("--mode", type=click.Choice(["axb", "ax", "axn", "axe", "axyb"]), default="axb", show_default=True)
-@click.option("--x", metavar="NUMBER", help="The X; left out: one of the pool.")
-@click.option("--y", metavar="NUMBER", help="The Y of axyb; left out: one of the pool.")
-@click.option("--extension", metavar="DIGITS", help="Of axe; left out: chosen.")
-@click.option("--pool", metavar="NAME", help="Name or id; left out: your only one.")
-@click.option("--area", metavar="TEXT")
-@click.option("--ttl", type=int, metavar="SECONDS", help="When it ends by itself; left out: never.")
-@click.option("--ttl-from", type=click.Choice(["created", "last_call"]))
-@click.option("--reference", metavar="TEXT")
+@options(NEW)
 @click.option("--idempotency-key", metavar="TEXT", help="A repeat with the same key binds nothing more.")
 @connected
-def create(api: Api, a: str, b: str | None, idempotency_key: str | None, ttl: int | None, **fields: Any) -> None:
+def create(api: Api, a: str, b: str | None, idempotency_key: str | None, **fields: Any) -> None:
     """Bind A and B, or A alone where anyone may call."""
-    body = {name: value for name, value in {"a": a, "b": b, "ttl_s": ttl, **fields}.items() if value is not None}
+    body = new_fields({"a": a, "b": b, **fields})
     made = api.send("POST", "/v1/bindings", body, {"Idempotency-Key": idempotency_key or str(uuid.uuid4())})
     show(api, made, _lines(made))
 
@@ -39,6 +33,7 @@ def create(api: Api, a: str, b: str | None, idempotency_key: str | None, ttl: in
 @click.option("--number", metavar="NUMBER", help="A or B.")
 @click.option("--x", metavar="NUMBER", help="X or Y.")
 @click.option("--reference", metavar="TEXT")
+@period
 @limited
 @connected
 def list_all(api: Api, limit: int, **where: Any) -> None:
@@ -61,6 +56,30 @@ def show_one(api: Api, binding_id: str) -> None:
     """One binding as it is now."""
     found = api.send("GET", f"/v1/bindings/{binding_id}")
     show(api, found, {**_lines(found), "a": found["a"], "b": found["b"], "last call": found["last_call_at"]})
+
+
+@command.command()
+@click.argument("binding_id")
+@options(CHANGE)
+@connected
+def change(api: Api, binding_id: str, **fields: Any) -> None:
+    """Change what is given; rules of a direction, and lists of numbers, are given as a whole.  A live call goes on."""
+    made = api.send("PATCH", f"/v1/bindings/{binding_id}", changed_fields(fields))
+    show(api, made, {**_lines(made), "b": made["b"], "for a while": made["temporary_callee"]})
+
+
+@command.command()
+@click.argument("binding_id")
+@limited
+@connected
+def events(api: Api, binding_id: str, limit: int) -> None:
+    """What happened to a binding, in order."""
+    columns = {
+        "at": lambda event: event["occurred_at"],
+        "event": lambda event: event["type"],
+        "x": lambda event: event["data"]["x"],
+    }
+    show_list(api, api.items(f"/v1/bindings/{binding_id}/events", limit), columns)
 
 
 @command.command()

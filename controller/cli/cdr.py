@@ -6,6 +6,7 @@ from typing import Any, TextIO
 import click
 
 from controller.cli.common import Api, connected, print_json
+from controller.cli.given import call_filters
 
 
 @click.group("cdr")
@@ -14,19 +15,16 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--from", "from_", metavar="TIME", help="Requested at or after, such as 2026-01-31T00:00:00Z.")
-@click.option("--to", metavar="TIME", help="Requested before.")
-@click.option("--number", metavar="NUMBER")
-@click.option("--reference", metavar="TEXT")
-@click.option("--disposition", metavar="NAME")
+@call_filters
+@click.option("--kind", "call_kind", type=click.Choice(["callback", "masked", "inbound", "robot"]))
 @click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @click.option(
     "--output", "-o", type=click.File("w", lazy=True, encoding="utf-8"), default="-", help="A file instead of stdout."
 )
 @connected
-def export(api: Api, kind: str, output: TextIO, **where: Any) -> None:
+def export(api: Api, kind: str, call_kind: str | None, output: TextIO, **where: Any) -> None:
     """All records, the newest first: as CSV, or as JSON, a record a line."""
-    count = 0
+    count, where = 0, where | {"kind": call_kind}
     if kind == "csv":
         count = _csv(api, output, where)
     else:

@@ -53,9 +53,16 @@ def _missing(settings: Settings) -> list[str]:
 @configured
 @click.option("--node", "name", metavar="NAME", help="The node [the only one].")
 @click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Write the files into this folder.")
+@click.option("--no-database", is_flag=True, help="Leave out the nodes and trunks that were added at run time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout: file names to text.")
-def render_files(settings: Settings, name: str | None, output: Path | None, as_json: bool) -> None:
-    """The PBX's configuration files for a node: printed, or written into a folder.  They bear secrets."""
+def render_files(settings: Settings, name: str | None, output: Path | None, no_database: bool, as_json: bool) -> None:
+    """The PBX's configuration files for a node: printed, or written into a folder.  They bear secrets.
+
+    Nodes and trunks that were added at run time are read from the database."""
+    if not no_database:
+        from controller.cli.added import with_added
+
+        settings = with_added(settings)
     try:
         files = render(settings, _node(settings, name))
     except NotRenderable as error:

@@ -87,10 +87,18 @@ def _controller(settings: Settings) -> Iterator[Finding]:
 
 
 def _nodes(settings: Settings) -> Iterator[Finding]:
+    """The nodes and trunks of the configuration, and those that were added at run time."""
+    from controller.cli.added import with_added
+
+    try:
+        settings = with_added(settings)
+    except Ended as ended:
+        why = ended.message.partition(";")[0]
+        yield Finding("warning", f"{why}, so added nodes and trunks are not looked at", "is it running, and up to date?")
     if not settings.nodes:
-        yield Finding("fault", "no PBX is configured", "add one under `nodes:`")
+        yield Finding("fault", "no PBX is configured", "add one under `nodes:`, or with patchbay node add")
     if not settings.trunks:
-        yield Finding("fault", "no trunk is configured", "add one under `trunks:`")
+        yield Finding("fault", "no trunk is configured", "add one under `trunks:`, or with patchbay trunk add")
     for node in settings.nodes:
         try:
             yield _reach(node)

@@ -48,12 +48,13 @@ def import_file(api: Api, name: str, file: Path) -> None:
 
 @command.command("show")
 @click.argument("name", type=NAMES)
+@click.option("--number", metavar="NUMBER", help="This entry only.")
 @limited
 @connected
-def show_all(api: Api, name: str, limit: int) -> None:
+def show_all(api: Api, name: str, number: str | None, limit: int) -> None:
     """The entries of a list, the newest first."""
     columns = {name: lambda item, name=name: item[name] for name in ("id", "number", "note", "created_at")}
-    show_list(api, api.items(f"/v1/lists/{name}", limit), columns)
+    show_list(api, api.items(f"/v1/lists/{name}", limit, number=number), columns)
 
 
 @command.command()

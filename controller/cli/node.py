@@ -19,7 +19,7 @@ def list_all(api: Api) -> None:
     """All PBXes."""
     show_list(
         api,
-        iter(api.send("GET", "/v1/nodes")["items"]),
+        api.items("/v1/nodes", None),
         {
             "name": lambda node: node["name"],
             "kind": lambda node: node["kind"],

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from controller.cli.common import Api, connected, limited, show, show_list
+from controller.cli.given import nullable
 
 
 @click.group("pool")
@@ -40,6 +41,21 @@ def list_all(api: Api, limit: int) -> None:
         "unknown": lambda item: item["unknown"],
     }
     show_list(api, api.items("/v1/pools", limit), columns)
+
+
+@command.command()
+@click.argument("pool_id")
+@click.option("--area-match", type=click.Choice(["loose", "strict"]))
+@click.option("--cool-off", "cool_off_s", type=int, metavar="SECONDS", help="How long a number rests after a binding.")
+@click.option("--unknown", type=click.Choice(["reject", "prompt", "pin"]), help="What becomes of a phone that is not known.")
+@click.option("--prompt", metavar="NAME|none", help="What such a phone hears.")
+@connected
+def change(api: Api, pool_id: str, **fields: Any) -> None:
+    """Change a pool; bindings that are there keep their cool-off."""
+    if not (given := nullable(fields, "none")):
+        raise click.UsageError("say what to change")
+    changed = api.send("PATCH", f"/v1/pools/{pool_id}", given)
+    show(api, changed, {name: changed[name] for name in ("id", "name", "area_match", "cool_off_s", "unknown", "prompt")})
 
 
 @command.command()

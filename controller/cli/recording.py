@@ -8,6 +8,7 @@ import click
 import httpx2
 
 from controller.cli.common import FAILED, Api, Ended, connected, limited, show, show_list
+from controller.cli.given import period
 
 
 @click.group("recording")
@@ -18,6 +19,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--call", "call_id", metavar="ID")
 @click.option("--status", metavar="STATUS", help="recording, paused, stopped, stored or failed.")
+@period
 @limited
 @connected
 def list_all(api: Api, limit: int, **where: Any) -> None:

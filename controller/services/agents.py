@@ -114,6 +114,11 @@ class Agents:
         """How many wait."""
         return self._per_tenant[tenant]
 
+    def waiting(self, tenant: str) -> list[str]:
+        """Who waits, those that came first first."""
+        lines = [line for (whose, _), line in self._lines.items() if whose == tenant]
+        return [call for _, call in sorted((ordinal, call) for line in lines for ordinal, call in line.calls.items())]
+
     def look(self) -> None:
         """An agent went on duty, or was changed."""
         self._wake.set()

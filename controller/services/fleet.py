@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from controller.config import Node
-from controller.ports import NodeEntry, NodeStore
+from controller.ports_fleet import NodeEntry, NodeStore
 from controller.services.conductor import NodeState
 from controller.services.desk import NodeStatus, node_status
 from controller.services.inbox import LiveCall

@@ -22,13 +22,6 @@ def is_patient(event: ev.Event) -> bool:
     return isinstance(event, PATIENT) or (isinstance(event, ev.VerbDone) and event.result in ("parted", "unanswered"))
 
 
-class Flows(Protocol):
-    """Where a call finds the version of the flow that it began with."""
-
-    def version(self, name: str, version: str) -> Flow:
-        """The flow; raises KeyError."""
-
-
 class Busy(Exception):
     """This call's inbox is full."""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal_column, select, update
+from sqlalchemy import Connection, and_, delete, func, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from controller.core.agent import Agent, told
+from controller.core.agent import Agent, AgentState, told
 from controller.core.facts import Fact
 from controller.ports import Live
 from controller.store.backend import Backend
@@ -52,9 +52,15 @@ class Agents:
         query = select(AGENT).where(AGENT.c.tenant == tenant, AGENT.c.number == number).order_by(AGENT.c.id)
         return await self._backend.read(lambda db: one(db, query, _agent))
 
-    async def list(self, tenant: str, limit: int = 50, after: str | None = None) -> Page[Agent]:
-        """A page of a tenant's agents, the newest first."""
-        query = newest(AGENT, limit, after, select(AGENT).where(AGENT.c.tenant == tenant))
+    async def list(
+        self, tenant: str, limit: int = 50, after: str | None = None, state: AgentState | None = None
+    ) -> Page[Agent]:
+        """A page of a tenant's agents, the newest first.  ``state``: only those; who is assigned to a call is busy."""
+        query = select(AGENT).where(AGENT.c.tenant == tenant)
+        if state is not None:
+            said = AGENT.c.state == state
+            query = query.where(or_(said, AGENT.c.call.is_not(None)) if state == "busy" else and_(said, AGENT.c.call.is_(None)))
+        query = newest(AGENT, limit, after, query)
         return await self._backend.read(lambda db: page(db.execute(query).all(), limit, _agent))
 
     async def change(self, tenant: str, agent_id: str, now: int, values: dict[str, Any]) -> Agent | None:

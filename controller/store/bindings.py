@@ -132,6 +132,10 @@ class Bindings:
             query = query.where(or_(BINDING.c.x == where.x, BINDING.c.y == where.x))
         if where.reference is not None:
             query = query.where(BINDING.c.reference == where.reference)
+        if where.since is not None:
+            query = query.where(BINDING.c.created_at >= where.since)
+        if where.until is not None:
+            query = query.where(BINDING.c.created_at < where.until)
         query = newest(BINDING, limit, after, query)
         return await self._backend.read(lambda db: page(db.execute(query).all(), limit, binding_of))
 

@@ -29,6 +29,7 @@ from controller.store.streams import Streams
 from controller.store.tables import LEASE
 from controller.store.tenants import Numbers, Tenants
 from controller.store.tokens import Lockouts, Tokens
+from controller.store.trunks import Trunks
 from controller.store.upkeep import StoredFlows
 from controller.store.webhooks import Webhooks
 from controller.store.wrong_keys import WrongKeys
@@ -60,6 +61,7 @@ class Database:
         self.flows = StoredFlows(backend)
         self.audit = AuditLog(backend)
         self.nodes = Nodes(backend, self.idempotency)
+        self.trunks = Trunks(backend, self.idempotency)
         self.retention = Retention(backend)
         self.memories = Memories(backend)
         self.agents = Agents(backend, self.idempotency)

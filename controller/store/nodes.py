@@ -5,7 +5,7 @@ from typing import Literal
 from sqlalchemy import Connection, delete, insert, select, update
 
 from controller.audit import about
-from controller.ports import NodeEntry
+from controller.ports_fleet import NodeEntry
 from controller.store.backend import Backend
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.queries import AnyRow, add

@@ -10,7 +10,7 @@ from controller.core.policy_state import Kept, LegUsed, ListEntry, ListName, Mar
 from controller.store import codec
 from controller.store.backend import Backend
 from controller.store.idempotency import IdempotencyKeys
-from controller.store.queries import AnyRow, add, newest, page
+from controller.store.queries import AnyRow, add, newest, one, page
 from controller.store.rows import Idempotency, Page
 from controller.store.tables import CALL, DISPLAY_NUMBER, TENANT
 from controller.store.tables_policy import POLICY, POLICY_LIST
@@ -153,6 +153,11 @@ class Policies:
 
         async with self._keys.explained(idempotency):
             await self._backend.write(job)
+
+    async def find(self, tenant: str, which: ListName, entry: str) -> ListEntry | None:
+        """One entry of a tenant's list.  Raises Unavailable."""
+        mine = (POLICY_LIST.c.id == entry, POLICY_LIST.c.tenant == tenant, POLICY_LIST.c.list == which)
+        return await self._backend.read(lambda db: one(db, select(POLICY_LIST).where(*mine), _entry))
 
     async def remove(self, tenant: str, which: ListName, entry: str) -> bool:
         """Take an entry off a list; False for one that is not there.  Raises NotSaved."""

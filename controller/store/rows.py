@@ -278,9 +278,13 @@ class OwnedNumber:
 
 @dataclass(frozen=True, slots=True)
 class BindingFilter:
-    """What a list of bindings is narrowed to; None: not at all.  ``number``: a or b; ``x``: x or y."""
+    """What a list of bindings is narrowed to; None: not at all.  ``number``: a or b; ``x``: x or y.
+
+    ``since`` and ``until``: when it was made (ms), the latter exclusive."""
 
     state: str | None = None
     number: str | None = field(default=None, repr=False)
     x: str | None = field(default=None, repr=False)
     reference: str | None = None
+    since: int | None = None
+    until: int | None = None

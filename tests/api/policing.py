@@ -27,6 +27,7 @@ async def put(house: Standing, name: str, number: str) -> str:
     made = await house.http.post(f"/v1/lists/{name}", json={"number": number, "note": "a test"})
     assert made.status_code == 201, made.text
     EntryOut.model_validate(made.json())
+    assert (await house.http.get(made.headers["location"])).json() == made.json()
     return str(made.json()["id"])
 
 

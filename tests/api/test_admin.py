@@ -4,9 +4,10 @@ import pytest
 
 from controller.api.routes.flows import FlowOut
 from controller.api.routes.keys import KeyOut
-from controller.api.routes.nodes import NodeOut, TrunkOut
+from controller.api.routes.nodes import NodeOut
 from controller.api.routes.numbers import NumberOut
 from controller.api.routes.tenants import TenantOut
+from controller.api.routes.trunks import TrunkOut
 from tests.house import SHOWN, Standing, body
 
 
@@ -16,6 +17,9 @@ async def test_a_number_belongs_to_one_tenant(house: Standing) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "number_conflict")
     made = await house.http.post("/v1/numbers", json={"number": "+14155550150"}, headers=other)
     NumberOut.model_validate(made.json())
+    assert (await house.http.get(made.headers["location"], headers=other)).json() == made.json()
+    assert (await house.http.get(made.headers["location"])).status_code == 404
+    assert (await house.http.get("/v1/numbers/num_nothing")).status_code == 404
     assert (await house.http.post("/v1/callbacks", json=body(caller_display="+14155550150"))).json()[
         "code"
     ] == "caller_id_not_owned"

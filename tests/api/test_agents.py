@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.house import CALLEE, CALLER, Standing, body
+from controller.api.routes.queues import WaitingOut
+from tests.house import BUSY, CALLEE, CALLER, SILENT, Standing, body
 
 
 async def agent(house: Standing, **fields: Any) -> dict[str, Any]:
@@ -74,3 +75,52 @@ async def test_when_an_agent_is_removed_whoever_waits_for_that_one_is_told(house
     assert (await house.http.delete(f"/v1/agents/{made['id']}")).status_code == 204
     over = await house.until(call["id"], status="ended")
     assert (over["disposition"], over["hangup_by"], over["legs"]) == ("failed", "platform", [])
+
+
+async def test_the_queue_says_who_waits_in_which_place_and_agents_are_narrowed_by_state(house: Standing) -> None:
+    wanted = await agent(house, name="Bea", number=SILENT)
+    away = await agent(house, name="Cy", number=BUSY)
+    calls = [(await house.callback(caller={"queue": "default"}, reference=f"r{n}"))["id"] for n in range(2)]
+    named = (await house.callback(callee={"agent": wanted["id"]}))["id"]
+    whole = (await house.http.get("/v1/queues/default/calls")).json()["items"]
+    for item in whole:
+        WaitingOut.model_validate(item)
+    assert [(item["id"], item["position"], item["agent_id"], item["reference"]) for item in whole] == [
+        (calls[0], 1, None, "r0"), (calls[1], 2, None, "r1"), (named, 1, wanted["id"], None),
+    ]  # fmt: skip
+    paged, after = [], None
+    while True:
+        page = (
+            await house.http.get("/v1/queues/default/calls", params={"limit": 1} | ({"after": after} if after else {}))
+        ).json()
+        paged, after = paged + page["items"], page["next"]
+        if after is None:
+            break
+    assert paged == whole
+    other = await house.key_for("other")
+    assert (await house.http.get("/v1/queues/default/calls", headers=other)).json()["items"] == []
+    assert (await house.http.get("/v1/queues/default", headers=other)).json() == {"id": "default", "waiting": 0, "on_duty": 0}
+    assert (await house.http.get("/v1/queues/default")).json() == {"id": "default", "waiting": 3, "on_duty": 0}
+    for path in ("/v1/queues/vip", "/v1/queues/vip/calls"):
+        assert (await house.http.get(path)).json()["code"] == "not_found"
+    await house.http.patch(f"/v1/agents/{wanted['id']}", json={"state": "on_duty"})
+    await house.until_fact(calls[0], "agent.state")
+    idle = await agent(house, name="Di", number="+14155550190", state="busy")
+    for state, found in (("busy", [idle["id"], wanted["id"]]), ("on_duty", []), ("away", [away["id"]])):
+        listed = (await house.http.get("/v1/agents", params={"state": state})).json()["items"]
+        assert [(item["id"], item["state"]) for item in listed] == [(one, state) for one in found]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_lists_that_are_in_memory_are_paged_too(shared: Standing) -> None:
+    whole = [item["name"] for item in (await shared.http.get("/v1/flows")).json()["items"]]
+    assert whole == sorted(whole)
+    first = (await shared.http.get("/v1/flows", params={"limit": 2})).json()
+    rest = (await shared.http.get("/v1/flows", params={"after": first["next"]})).json()
+    assert [item["name"] for item in first["items"] + rest["items"]] == whole
+    assert (len(first["items"]), rest["next"]) == (2, None)
+    assert (await shared.http.get("/v1/queues", params={"limit": 1})).json()["next"] is None
+    assert (await shared.http.get("/v1/queues", params={"after": "default"})).json()["items"] == []
+    for path in ("/v1/flows", "/v1/queues"):
+        for wrong in ({"limit": 0}, {"limit": 201}, {"after": "No"}, {"unknown": 1}):
+            assert (await shared.http.get(path, params=wrong)).status_code == 422

@@ -236,3 +236,25 @@ async def test_of_many_clients_who_want_one_number_one_gets_it(tmp_path: Path, d
         answers = await asyncio.gather(*(house.http.post("/v1/bindings", json=wanted()) for _ in range(12)))
         assert sorted(answer.status_code for answer in answers) == [201] * 4 + [409] * 8
         assert {answer.json()["x"] for answer in answers if answer.status_code == 201} == set(X[:4])
+
+
+async def test_bindings_are_narrowed_by_time_and_by_numbers_as_people_type_them(tmp_path: Path, database_url: str) -> None:
+    async with standing(tmp_path, database={"url": database_url}) as house:
+        await pool(house, *X[:2])
+        first = await bound(house)
+        await asyncio.sleep(0.002)  # made in another millisecond
+        second = await bound(house, a=BUSY)
+
+        async def ids(query: str) -> list[str]:
+            answer = await house.http.get(f"/v1/bindings?{query}")
+            assert answer.status_code == 200, answer.text
+            return [item["id"] for item in answer.json()["items"]]
+
+        between = second["created_at"]
+        assert await ids(f"from={between}") == [second["id"]]
+        assert await ids(f"to={between}") == [first["id"]]
+        assert await ids(f"from={first['created_at']}&to={between}") == [first["id"]]
+        assert await ids(f"number={BUSY}") == [second["id"]], "the plus as it is"
+        assert await ids(f"number={CALLEE.replace('+', '%2B')}") == [second["id"], first["id"]]
+        assert await ids(f"x={first['x']}") == [first["id"]]
+        assert (await house.http.get("/v1/bindings?from=yesterday")).json()["param"] == "from"

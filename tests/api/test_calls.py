@@ -1,11 +1,12 @@
 """/v1/calls: the timeline, and what may be done to a call while it lives."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controller.api.shapes import CallOut, EventOut
-from tests.house import BUSY, CALLER, SHOWN, SILENT, Standing
+from tests.house import BUSY, CALLER, PHONES, SHOWN, SILENT, Standing, standing
 
 
 async def act(house: Standing, call_id: str, **action: Any) -> tuple[int, dict[str, Any]]:
@@ -32,6 +33,7 @@ async def test_the_timeline_is_gapless_in_order_and_paged(house: Standing) -> No
         if after is None:
             break
     assert paged == whole
+    assert (await house.http.get(f"/v1/calls/{made['id']}/events")).json() == {"items": whole, "next": None}
     record = whole[-1]["data"]
     assert record["ended_at"].endswith("Z")
     assert all(leg["dialed_at"].endswith("Z") for leg in record["legs"])
@@ -86,6 +88,22 @@ async def test_prompts_and_mutes_reach_a_bridged_call(house: Standing) -> None:
         assert (await act(house, made["id"], **action))[0] == 202, action
 
 
+async def test_whom_a_transfer_brought_is_named_like_any_leg(tmp_path: Path) -> None:
+    third = "+14155550105"
+    async with standing(tmp_path, {**PHONES, third: PHONES[CALLER]}) as house:
+        made = await house.callback()
+        await house.until(made["id"], status="bridged")
+        play = {"action": "play", "leg": "transfer", "prompts": ["hello"]}
+        assert (await act(house, made["id"], **play))[1]["detail"] == "there is no such leg"
+        assert (await act(house, made["id"], action="transfer", to=third, display=SHOWN))[0] == 202
+        joined = (await house.until_fact(made["id"], "call.leg.answered", leg="transfer"))["data"]["leg_id"]
+        await house.until_fact(made["id"], "call.bridged", legs=[made["id"].replace("call_", "leg_") + "01", joined])
+        for action in ({"action": "mute", "leg": "transfer"}, {"action": "unmute", "leg": "transfer"}, play):
+            assert (await act(house, made["id"], **action))[0] == 202, action
+        status, problem = await act(house, made["id"], action="mute", leg="callee")
+        assert (status, problem["detail"]) == (409, "there is no such leg")
+
+
 @pytest.mark.parametrize(
     ("action", "code", "param"),
     [
@@ -96,7 +114,8 @@ async def test_prompts_and_mutes_reach_a_bridged_call(house: Standing) -> None:
         ({"action": "play", "prompts": []}, "invalid_request", "play.prompts"),
         ({"action": "play", "prompts": ["../../etc/passwd"]}, "invalid_request", "play.prompts.0"),
         ({"action": "play", "prompts": ["a&b"]}, "invalid_request", "play.prompts.0"),
-        ({"action": "mute", "leg": "judge"}, "invalid_request", "mute.leg"),
+        ({"action": "mute", "leg": "judge"}, "invalid_request", "leg"),
+        ({"action": "mute", "leg": "Judge"}, "invalid_request", "mute.leg"),
         ({"action": "transfer", "to": "911", "display": SHOWN}, "emergency_blocked", "transfer.to"),
         ({"action": "transfer", "to": BUSY, "display": "+14155550155"}, "caller_id_not_owned", "display"),
         ({"action": "transfer", "to": CALLER, "display": SHOWN}, "self_call", "to"),

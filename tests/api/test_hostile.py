@@ -129,11 +129,13 @@ def test_a_webhook_url_has_no_blank_or_control(url: str) -> None:
 
 PATHS = [
     ("POST", "/v1/callbacks"), ("POST", "/v1/webhooks"), ("POST", "/v1/numbers"), ("POST", "/v1/keys"), ("POST", "/v1/tenants"),
-    ("PATCH", "/v1/nodes/pbx1"), ("POST", "/v1/flows/callback/check"),
+    ("PATCH", "/v1/nodes/pbx1"), ("POST", "/v1/flows/callback/check"), ("POST", "/v1/trunks"), ("POST", "/v1/bindings"),
+    ("POST", "/v1/pools"), ("POST", "/v1/agents"), ("POST", "/v1/lists/dnc"), ("POST", "/v1/policy/explain"),
 ]  # fmt: skip
 FIELD_NAMES = st.sampled_from(
-    [*FIELDS, "url", "events", "number", "name", "scopes", "tenant", "id", "state", "yaml", "action", "to"]
-)
+    [*FIELDS, "url", "events", "number", "name", "scopes", "tenant", "id", "state", "yaml", "action", "to", "a", "b", "x",
+     "mode", "kind", "route", "pool", "area", "note", "from", "sip", "prefixes", "a_to_b"]
+)  # fmt: skip
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -164,34 +166,35 @@ async def test_nothing_that_is_sent_makes_a_fault(shared: Standing) -> None:
 
 
 IDS = (
-    "calls/{}",
-    "callbacks/call_{}",
-    "recordings/rec_{}/media",
-    "webhooks/whk_{}/deliveries",
-    "nodes/{}",
-    "flows/{}",
-    "keys/{}",
-)
-QUERIES = ("after", "number", "reference", "from", "status")
+    "calls/{}", "callbacks/call_{}", "recordings/rec_{}/media", "webhooks/whk_{}/deliveries", "nodes/{}", "flows/{}", "keys/{}",
+    "trunks/{}", "queues/{}", "queues/{}/calls", "numbers/num_{}", "lists/block/lst_{}", "bindings/bind_{}/events",
+    "agents/agt_{}", "memories/{}", "tenants/{}",
+)  # fmt: skip
+QUERIES = {
+    "calls": ("after", "number", "reference", "from", "to", "status", "kind", "disposition", "binding_id", "limit"),
+    "bindings": ("after", "number", "x", "reference", "from", "to", "status"),
+    "cdrs": ("after", "number", "format"),
+    "numbers": ("after", "kind", "pool"),
+    "recordings": ("after", "call_id", "status", "from"),
+    "lists/block": ("after", "number"),
+    "agents": ("after", "state"),
+    "audit": ("after", "actor", "target", "from"),
+    "trunks": ("after", "limit"),
+    "flows": ("after", "limit"),
+}
 
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_no_path_makes_a_fault(shared: Standing) -> None:
     for text in NASTY:
         quoted = "".join(f"%{byte:02x}" for byte in text[:300].encode("utf-8", "surrogatepass"))
-        for path in (
-            "calls/{}",
-            "callbacks/call_{}",
-            "recordings/rec_{}/media",
-            "webhooks/whk_{}/deliveries",
-            "nodes/{}",
-            "flows/{}",
-        ):
+        for path in IDS:
             answer = await shared.http.get("/v1/" + path.format(quoted))
             assert answer.status_code in (200, 404), (path, text)
-        for query in ("after", "number", "reference", "from", "status"):
-            answer = await shared.http.get(f"/v1/calls?{query}={quoted}")
-            assert answer.status_code in (200, 422), (query, text)
+        for path, queries in QUERIES.items():
+            for query in queries:
+                answer = await shared.http.get(f"/v1/{path}?{query}={quoted}")
+                assert answer.status_code in (200, 422), (path, query, text)
 
 
 def test_these_are_the_numbers_that_the_tests_count_as_harmless() -> None:

@@ -23,7 +23,8 @@ Make = Callable[[Standing], Awaitable[str]]
 Route = tuple[str, str]
 
 OF_ALL = {"/v1/flows/{name}", "/v1/flows/{name}/check", "/v1/lists/{name}"}
-"""What these name belongs to no tenant: flows are the installation's, each tenant has its list of each name."""
+OF_ALL |= {"/v1/queues/{queue_id}", "/v1/queues/{queue_id}/calls"}
+"""What these name belongs to no tenant: flows are the installation's, each tenant has its list and its queue of each name."""
 FIXED = {"/v1/lists/{name}/{entry_id}": {"name": "block"}}
 """Parameters that are no ids."""
 BODIES: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from controller.api.routes.nodes import NodeOut
-from controller.config import Node, Settings
+from controller.config import Node, Trunk
 from controller.drivers.simulator.exchange import Exchange
 from controller.drivers.simulator.link import Simulator
 from controller.drivers.simulator.phones import Phone
@@ -91,7 +91,7 @@ async def site(
     exchanges = {} if exchanges is None else exchanges
     links: dict[str, Simulator] = {}
 
-    async def open_pbx(node: Node, _settings: Settings, _clock: Clock) -> Pbx:
+    async def open_pbx(node: Node, _trunks: Sequence[Trunk], _clock: Clock) -> Pbx:
         made = exchanges.setdefault(node.name, Exchange(LoopTimers(time.time_ns() // 1_000_000), NEVER_ENDS))
         links[node.name] = Simulator(made, node.name)
         return links[node.name]
@@ -166,6 +166,19 @@ async def test_a_drained_node_keeps_its_calls_and_gets_no_new_ones_also_after_a_
         assert (await place.nodes())["pbx1"]["live_calls"] == 3
     async with site(tmp_path) as place:
         assert {name: node["draining"] for name, node in (await place.nodes()).items()} == {"pbx1": True, "pbx2": True}
+        await place.until("pbx2", "draining")
+        await place.drained("pbx2", on=False)
+        assert (await place.here.until(waiting, status="bridged"))["legs"][0]["node"] == "pbx2"
+
+
+async def test_a_call_that_only_an_added_node_can_carry_still_waits_for_it_after_a_restart(tmp_path: Path) -> None:
+    carrier = {"name": "carrier", "prefixes": ["+1415"], "nodes": ["pbx2"], "calls_per_second": 1000, "concurrent": 1000}
+    async with site(tmp_path, trunks=[carrier]) as place:
+        await place.added("pbx2")
+        await place.drained("pbx2")
+        waiting = (await place.here.callback())["id"]
+    async with site(tmp_path, trunks=[carrier]) as place:
+        assert (await place.here.http.get(f"/v1/callbacks/{waiting}")).json()["status"] == "queued"
         await place.until("pbx2", "draining")
         await place.drained("pbx2", on=False)
         assert (await place.here.until(waiting, status="bridged"))["legs"][0]["node"] == "pbx2"

@@ -290,3 +290,14 @@ async def test_every_change_is_in_the_audit_log_without_a_number(house: Standing
 
 def test_every_code_of_the_policy_is_one_of_the_interface() -> None:
     assert CODES.keys() >= REFUSALS
+
+
+async def test_an_entry_is_where_its_location_says_and_on_no_other_list(wide: Standing) -> None:
+    entry = await put(wide, "block", CALLEE)
+    other = await wide.key_for("other")
+    for name, headers in (("block", other), ("dnc", None), ("allow", None)):
+        answer = await wide.http.get(f"/v1/lists/{name}/{entry}", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (await wide.http.get("/v1/lists/block/lst_nothing")).status_code == 404
+    assert (await wide.http.delete(f"/v1/lists/block/{entry}")).status_code == 204
+    assert (await wide.http.get(f"/v1/lists/block/{entry}")).status_code == 404

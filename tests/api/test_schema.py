@@ -14,16 +14,14 @@ from tests.house import Standing, standing
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth"
 EXAMPLES, MANY = 10, 200
 WITHIN_S = 300
-LEFT_OUT = r"/v1/nodes"
-"""It would take the only PBX away, and connect to whatever address it makes up."""
 
 
 async def fuzzed(house: Standing, folder: Path, examples: int, seed: int | None = None) -> tuple[int, str]:
-    """How schemathesis ended, and what it said last."""
+    """How schemathesis ended, and what it said last.  Nothing is left out: the PBXes that it makes up are in memory here."""
     tool = Path(sys.executable).with_name("schemathesis")
     run = await asyncio.create_subprocess_exec(
         tool, "run", f"{house.base}/openapi.json", "--header", f"Authorization: Bearer {house.key}", "--checks", CHECKS,
-        "--max-examples", str(examples), "--phases", "examples,coverage,fuzzing", "--exclude-path-regex", LEFT_OUT,
+        "--max-examples", str(examples), "--phases", "examples,coverage,fuzzing",
         "--request-timeout", "10", "--no-color", "--generation-database", ":memory:",
         *(("--seed", str(seed)) if seed is not None else ()),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder,

@@ -1,6 +1,7 @@
 """Commands that need no controller: serve and its first key, config, db, flow, doctor, key --local."""
 
 import asyncio
+import json
 import re
 import signal
 import sys
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from controller import assets
+from controller.store.database import Database
 from tests.cli.conftest import run_command
 from tests.house import free_socket
 
@@ -173,6 +175,30 @@ def freeswitch_node(folder: Path, port: int, password: str = "a-password-of-this
     }
 
 
+async def test_what_was_added_at_run_time_is_rendered_too(tmp_path: Path) -> None:
+    path = configuration(tmp_path)
+    alone = (await run_command("config", "render", "--config", path, "--json")).json["files"]
+    assert not (tmp_path / "patchbay.db").exists(), "it is not for this command to make the database"
+    database = await Database.open(f"sqlite:///{tmp_path}/patchbay.db")
+    sip = {"host": "192.0.2.9", "username": "u", "password": "of-the-late-trunk"}
+    await database.trunks.add("late", json.dumps({"name": "late", "kinds": ["asterisk"], "sip": sip}), 1)
+    await database.trunks.add("carrier", json.dumps({"name": "carrier", "sip": {**sip, "password": "not-this"}}), 1)
+    esl = {"password": "long-enough-for-esl"}
+    await database.nodes.add("fs1", json.dumps({"name": "fs1", "kind": "freeswitch", "esl": esl}), 1)
+    await database.nodes.drain("pbx1", True, 1)
+    pjsip = (await run_command("config", "render", "--config", path, "--node", "pbx1", "--json")).json["files"]["pjsip.conf"]
+    assert pjsip.startswith(alone["pjsip.conf"])
+    assert ("[late]" in pjsip, "of-the-late-trunk" in pjsip, "not-this" in pjsip) == (True, True, False)
+    other = (await run_command("config", "render", "--config", path, "--node", "fs1", "--json")).json["files"]["sofia.xml"]
+    assert ('name="carrier"' in other, "of-the-late-trunk" in other) == (True, False)
+    left = await run_command("config", "render", "--config", path, "--no-database", "--json")
+    assert left.json["files"] == alone
+    await database.close()
+    path = configuration(tmp_path, database={"url": f"postgresql://nobody@/x?host={tmp_path}"})
+    unread = await run_command("config", "render", "--config", path)
+    assert (unread.code, unread.out, "--no-database" in unread.err) == (4, "", True)
+
+
 async def test_a_freeswitch_is_checked_and_rendered_too(tmp_path: Path) -> None:
     path = configuration(tmp_path, nodes=[freeswitch_node(tmp_path, 9)])
     checked = await run_command("config", "check", "--config", path, "--json")
@@ -245,6 +271,27 @@ async def test_the_doctor_logs_in_and_names_what_is_to_be_mended(tmp_path: Path)
         path = configuration(tmp_path, nodes=[node])
         healthy = await run_command("doctor", "--config", path)
         assert (healthy.code, "Asterisk 22.1.0 lets us in" in healthy.out) == (0, True), healthy.out
+
+
+async def test_the_doctor_knows_what_was_added_at_run_time(tmp_path: Path) -> None:
+    path = configuration(tmp_path, nodes=[], trunks=[])
+
+    async def told() -> str:
+        return " ".join(
+            finding["what"] for finding in (await run_command("doctor", "--config", path, "--json")).json["findings"]
+        )
+
+    before = await told()
+    assert ("no PBX is configured" in before, "no trunk is configured" in before) == (True, True)
+    database = await Database.open(f"sqlite:///{tmp_path}/patchbay.db")
+    await database.trunks.add("late", '{"name": "late"}', 1)
+    node = {"name": "fs1", "kind": "freeswitch", "esl": {"password": "long-enough-for-esl", "port": 9}}
+    await database.nodes.add("fs1", json.dumps(node), 1)
+    await database.close()
+    after = await told()
+    assert ("configured" in after, "node fs1 cannot be reached" in after) == (False, True)
+    path = configuration(tmp_path, database={"url": f"postgresql://nobody@/x?host={tmp_path}"})
+    assert "the database cannot be read" in await told()
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ def test_a_trunk_without_credentials_has_no_auth() -> None:
 
 def test_a_trunk_of_another_node_or_of_the_admins_own_is_not_rendered() -> None:
     assert "[carrier]" not in rendered(trunk={"nodes": ["other"]})["pjsip.conf"]
+    assert "[carrier]" not in rendered(trunk={"kinds": ["freeswitch"]})["pjsip.conf"]
+    assert "[carrier]" in rendered(trunk={"kinds": ["asterisk"]})["pjsip.conf"]
     assert "[carrier]" not in rendered(trunk={"sip": None})["pjsip.conf"]
 
 

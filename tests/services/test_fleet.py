@@ -10,7 +10,8 @@ import pytest
 from controller.config import Node
 from controller.core.call import Call
 from controller.core.facts import Fact
-from controller.ports import NodeEntry, Pbx
+from controller.ports import Pbx
+from controller.ports_fleet import NodeEntry
 from controller.services.calls import Calls
 from controller.services.clock import SystemClock
 from controller.services.fleet import Fleet

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import Node, Trunk
+from controller.config import Node, Trunk, on_node
 from controller.core.call import Call
 from controller.services.routing import Routing
 from controller.services.scheduler import NoRoute
@@ -52,6 +52,24 @@ def test_the_node_with_the_most_room_comes_first() -> None:
     assert [place.node for place in route(call())] == ["large", "small"]
     fleet.load["large"] = 250
     assert [place.node for place in route(call())] == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("more", "served"),
+    [
+        ({}, {"pbx1", "fs1"}),
+        ({"nodes": ("pbx1",)}, {"pbx1"}),
+        ({"kinds": ("freeswitch",)}, {"fs1"}),
+        ({"nodes": ("pbx1",), "kinds": ("freeswitch",)}, set()),
+        ({"nodes": ("pbx1", "fs1"), "kinds": ("asterisk",)}, {"pbx1"}),
+    ],
+)
+def test_a_trunk_is_on_the_nodes_and_kinds_that_it_names_whoever_asks(more: dict[str, Any], served: set[str]) -> None:
+    nodes = [node("pbx1"), node("fs1", "freeswitch")]
+    carrier = trunk("carrier", **more)
+    assert {one.name for one in nodes if carrier.serves(one.name, one.kind)} == served
+    assert {one.name for one in nodes if on_node((carrier,), one, "carrier")} == served
+    assert not on_node((carrier,), nodes[0], "another")
 
 
 def test_both_legs_live_on_the_same_node() -> None:

@@ -57,6 +57,7 @@ ASKS: dict[str, Ask] = {
     "agents.claim": lambda db, tenant: db.agents.claim(tenant, call_id(9), "g1", 5),
     "agents.remove": lambda db, tenant: db.agents.remove(tenant, "g1", 5),
     "policies.list": lambda db, tenant: db.policies.list(tenant, "block"),
+    "policies.find": lambda db, tenant: db.policies.find(tenant, "block", "l1"),
     "policies.remove": lambda db, tenant: db.policies.remove(tenant, "block", "l1"),
     "pools.list": lambda db, tenant: db.pools.list(tenant),
     "pools.get": lambda db, tenant: db.pools.get(tenant, "p1"),

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.ports import NodeEntry, StoredRecording
+from controller.ports import StoredRecording
+from controller.ports_fleet import NodeEntry
 from controller.store.database import Database
 from controller.store.errors import KeyTaken, Taken
 from controller.store.nodes import DRAINED_MS, NodeKept

@@ -1,9 +1,10 @@
-"""``/v1/agents`` and ``/v1/queues``: who takes calls, and how many wait for them."""
+"""``/v1/agents``: who takes calls."""
 
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from controller.api.fields import E164, In, Text, bare
@@ -49,12 +50,10 @@ class AgentOut(Out):
     created_at: str
 
 
-class QueueOut(Out):
-    """The one queue: how many callbacks wait, and how many agents could take one now."""
+class AgentsQuery(PageQuery):
+    """How the list can be narrowed."""
 
-    id: str
-    waiting: int
-    on_duty: int
+    state: AgentState | None = Field(None, description="As they are shown: `busy` while they are assigned.")
 
 
 def _view(agent: Agent) -> dict[str, Any]:
@@ -85,9 +84,9 @@ async def add(new: NewAgent, asked: NewAgents) -> Response:
 
 
 @router.get("/agents", response_model=PageOut[AgentOut], responses=documented())
-async def listing(query: Annotated[PageQuery, Query()], asked: ReadAgents) -> Response:
+async def listing(query: Annotated[AgentsQuery, Query()], asked: ReadAgents) -> Response:
     """Your agents, the newest first."""
-    found = await asked.house.database.agents.list(asked.tenant, query.limit, query.bare_after())
+    found = await asked.house.database.agents.list(asked.tenant, query.limit, query.bare_after(), query.state)
     return page(found.items, PREFIX, found.next, _view)
 
 
@@ -117,14 +116,6 @@ async def remove(agent_id: str, asked: WriteAgents) -> Response:
         raise Problem("not_found", "there is no such agent")
     asked.house.agents.gone(asked.tenant, found)
     return Response(status_code=204)
-
-
-@router.get("/queues", response_model=PageOut[QueueOut], responses=documented())
-async def queues(asked: ReadAgents) -> Response:
-    """The one queue that every agent is in."""
-    on_duty = await asked.house.database.agents.on_duty(asked.tenant)
-    waiting = asked.house.agents.length(asked.tenant)
-    return Json({"items": [{"id": QUEUE, "waiting": waiting, "on_duty": on_duty}], "next": None})
 
 
 async def find_agent(house: House, tenant: str, agent_id: str) -> Agent:

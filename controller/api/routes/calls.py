@@ -1,18 +1,18 @@
 """``/v1/calls``: every call, whatever it came from; its timeline; and what may be done to it while it lives."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from controller.api.fields import E164, In, Prompt, Reference
+from controller.api.fields import E164, In, Name, Prompt, Reference, with_plus
 from controller.api.finding import find_call
 from controller.api.here import ActOnCalls, ReadCalls
 from controller.api.house import House
-from controller.api.paging import Cursor, Limit, PageOut, PageQuery, PeriodQuery, page
+from controller.api.paging import Cursor, PageOut, PageQuery, PeriodQuery, page
 from controller.api.policing import DIALLING, permit
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
@@ -28,11 +28,6 @@ from controller.store.rows import CallFilter
 router = APIRouter(prefix="/v1/calls", tags=["calls"], route_class=Route)
 
 ENDED = "the call is over"
-
-
-def with_plus(text: Any) -> Any:
-    """In a query `+` means a space; who forgot to write `%2B` means a plus."""
-    return "+" + text[1:] if isinstance(text, str) and text.startswith(" ") else text
 
 
 class FilterQuery(PeriodQuery):
@@ -89,15 +84,9 @@ async def show(call_id: str, asked: ReadCalls) -> Response:
     return Json(call_view(call, asked.house.desk.position(call.id)))
 
 
-class EventsQuery(PageQuery):
-    """A timeline is read forward: `after` is the `next` of the page before."""
-
-    limit: Limit = 200
-
-
 @router.get("/{call_id}/events", response_model=PageOut[EventOut], responses=documented("not_found"))
-async def events(call_id: str, query: Annotated[EventsQuery, Query()], asked: ReadCalls) -> Response:
-    """What happened to a call, from the first event on."""
+async def events(call_id: str, query: Annotated[PageQuery, Query()], asked: ReadCalls) -> Response:
+    """What happened to a call, in order: `after` is the `next` of the page before."""
     call = await find_call(asked.house, asked.tenant, call_id)
     facts = await asked.house.database.calls.facts(asked.tenant, call.id, _sequence(call, query.after), query.limit + 1)
     shown = facts[: query.limit]
@@ -118,6 +107,13 @@ def _sequence(call: Call, after: str | None) -> int:
 # --- actions
 
 
+LegName = Annotated[
+    Name, Field(description="`caller`, `callee`, `transfer` (who was put there by a transfer), or as the call's flow names it.")
+]
+EVER = ("caller", "callee", "transfer")
+"""Legs that a call may yet have."""
+
+
 class Hangup(In):
     """End the call."""
 
@@ -128,14 +124,14 @@ class Muting(In):
     """What this leg says is not passed on, or is again."""
 
     action: Literal["mute", "unmute"]
-    leg: Literal["caller", "callee"] = "caller"
+    leg: LegName = "caller"
 
 
 class Play(In):
     """Play prompts to one leg; the other does not hear them."""
 
     action: Literal["play"]
-    leg: Literal["caller", "callee"] = "caller"
+    leg: LegName = "caller"
     prompts: Annotated[list[Prompt], Field(min_length=1, max_length=10)]
 
 
@@ -176,6 +172,9 @@ Action = Annotated[Hangup | Muting | Play | Record | Recording | Transfer, Field
 async def act(call_id: str, action: Action, asked: ActOnCalls) -> Response:
     """Act on a live call.  The answer is the call; what comes of it is told by events."""
     call = await find_call(asked.house, asked.tenant, call_id)
+    leg = getattr(action, "leg", "caller")
+    if leg not in EVER and call.named(leg) is None:
+        raise Problem("invalid_request", "this call has no such leg", "leg")
     if isinstance(action, Transfer):
         await permit(asked.house, partial(_check_transfer, asked.house, call, action))
 

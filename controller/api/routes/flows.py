@@ -4,14 +4,14 @@ import asyncio
 from typing import Annotated, Any
 
 import yaml
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 from starlette.responses import Response
 
 from controller.api.fields import In
 from controller.api.here import ReadFlows
 from controller.api.house import House
-from controller.api.paging import PageOut
+from controller.api.paging import NamesQuery, PageOut, page_of_names
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
 from controller.api.shapes import Out
@@ -60,9 +60,9 @@ def _view(house: House, name: str, whole: bool) -> dict[str, Any]:
 
 
 @router.get("", response_model=PageOut[FlowOut], responses=documented())
-async def listing(asked: ReadFlows) -> Response:
-    """All flows in use."""
-    return Json({"items": [_view(asked.house, name, whole=False) for name in asked.house.flows.names()], "next": None})
+async def listing(query: Annotated[NamesQuery, Query()], asked: ReadFlows) -> Response:
+    """All flows in use, by name."""
+    return page_of_names({name: _view(asked.house, name, whole=False) for name in asked.house.flows.names()}, query)
 
 
 @router.get("/{name}", response_model=FlowOut, responses=documented("not_found"))

@@ -6,11 +6,10 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from controller.api.fields import E164, In, bare
+from controller.api.fields import E164, In, bare, with_plus
 from controller.api.here import Asked, ReadNumbers, WriteNumbers
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
-from controller.api.routes.calls import with_plus
 from controller.api.shapes import Out
 from controller.services.last_agents import sticky_of
 from controller.store.rows import OwnedNumber

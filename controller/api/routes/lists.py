@@ -8,13 +8,12 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from controller.api.fields import In, Text, bare, is_possible
+from controller.api.fields import In, Text, bare, is_possible, with_plus
 from controller.api.here import NewLists, ReadLists, WriteLists
 from controller.api.ids import new_id
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
-from controller.api.routes.calls import with_plus
 from controller.api.shapes import Out
 from controller.core.numbers import PREFIX
 from controller.core.policy_state import ListEntry, ListName
@@ -94,6 +93,16 @@ async def listing(name: ListName, query: Annotated[ListQuery, Query()], asked: R
     """The entries of a list, the newest first."""
     found = await asked.house.database.policies.list(asked.tenant, name, query.number, query.limit, query.bare_after())
     return page(found.items, "lst_", found.next, lambda entry: _view(name, entry))
+
+
+@router.get("/{name}/{entry_id}", response_model=EntryOut, responses=documented("not_found"))
+async def show(name: ListName, entry_id: str, asked: ReadLists) -> Response:
+    """One entry."""
+    bare_id = bare("lst_", entry_id)
+    found = None if bare_id is None else await asked.house.database.policies.find(asked.tenant, name, bare_id)
+    if found is None:
+        raise Problem("not_found", "there is no such entry")
+    return Json(_view(name, found))
 
 
 @router.delete("/{name}/{entry_id}", status_code=204, responses=documented("not_found", "suspended"))

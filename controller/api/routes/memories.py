@@ -6,12 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from controller.api.fields import E164, In, bare
+from controller.api.fields import E164, In, bare, with_plus
 from controller.api.here import ReadCallbacks, WriteCallbacks
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
-from controller.api.routes.calls import with_plus
 from controller.api.shapes import Out
 from controller.core import ids
 from controller.store.memories import Memory

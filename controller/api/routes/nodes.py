@@ -1,16 +1,16 @@
-"""``/v1/nodes`` and ``/v1/trunks``: the PBXes and the ways out, as the operator sees them."""
+"""``/v1/nodes``: the PBXes, as the operator sees them."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from starlette.responses import Response
 
 from controller.api.fields import In, Name
 from controller.api.here import NewByOperator, Operator
 from controller.api.house import House
-from controller.api.paging import PageOut
+from controller.api.paging import NamesQuery, PageOut, page_of_names
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
 from controller.api.shapes import Out
@@ -98,17 +98,6 @@ class NewNode(In):
     prompts: Folder | None = None
 
 
-class TrunkOut(Out):
-    """A way out: the numbers with these prefixes, on these nodes, or nodes of these kinds (none named: on all)."""
-
-    name: str
-    prefixes: list[str]
-    nodes: list[str]
-    kinds: list[str]
-    calls_per_second: float
-    concurrent: int
-
-
 def _view(house: House, node: NodeStatus) -> dict[str, Any]:
     return {
         "name": node.name,
@@ -159,9 +148,9 @@ async def add(new: NewNode, asked: NewByOperator) -> Response:
 
 
 @router.get("/nodes", response_model=PageOut[NodeOut], responses=documented())
-async def nodes(asked: Operator) -> Response:
-    """All PBXes."""
-    return Json({"items": [_view(asked.house, node) for node in asked.house.desk.nodes()], "next": None})
+async def nodes(query: Annotated[NamesQuery, Query()], asked: Operator) -> Response:
+    """All PBXes, by name."""
+    return page_of_names({node.name: _view(asked.house, node) for node in asked.house.desk.nodes()}, query)
 
 
 @router.get("/nodes/{name}", response_model=NodeOut, responses=documented("not_found"))
@@ -198,20 +187,3 @@ async def remove(name: str, asked: Operator) -> Response:
         raise Problem("not_possible_now", KEPT[kept.why]) from None
     await asked.house.fleet.refresh()
     return Response(status_code=204)
-
-
-@router.get("/trunks", response_model=PageOut[TrunkOut], responses=documented())
-async def trunks(asked: Operator) -> Response:
-    """The ways out, from the configuration."""
-    shown = [
-        {
-            "name": trunk.name,
-            "prefixes": trunk.prefixes,
-            "nodes": trunk.nodes,
-            "kinds": trunk.kinds,
-            "calls_per_second": trunk.calls_per_second,
-            "concurrent": trunk.concurrent,
-        }
-        for trunk in asked.house.settings.trunks
-    ]
-    return Json({"items": shown, "next": None})

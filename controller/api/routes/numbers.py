@@ -222,6 +222,16 @@ async def listing(query: Annotated[NumbersQuery, Query()], asked: ReadNumbers) -
     return page(found.items, "num_", found.next, lambda number: view(number, now))
 
 
+@router.get("/{number_id}", response_model=NumberOut, responses=documented("not_found"))
+async def show(number_id: str, asked: ReadNumbers) -> Response:
+    """One number."""
+    name = bare("num_", number_id)
+    found = await asked.house.database.x_numbers.get(asked.tenant, name) if name else None
+    if found is None:
+        raise Problem("not_found", "there is no such number")
+    return Json(view(found, asked.house.clock.now()))
+
+
 @router.patch("/{number_id}", response_model=NumberOut, responses=documented("not_found", "suspended"))
 async def change(number_id: str, new: NumberChange, asked: WriteNumbers) -> Response:
     """Make a number an X, put an X into another pool, lock or freeze it.  Bindings stay, and live calls go on."""

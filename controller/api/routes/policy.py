@@ -7,12 +7,11 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from controller.api.fields import In, Name, Text
+from controller.api.fields import In, Name, Text, with_plus
 from controller.api.here import Asked, ReadPolicy, WritePolicy
 from controller.api.paging import Time
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
-from controller.api.routes.calls import with_plus
 from controller.api.shapes import Out
 from controller.config_policy import CallingHours, ShortCalls
 from controller.core.policy import Code, Kind
@@ -231,7 +230,7 @@ async def _explain(question: Question, asked: Asked) -> Response:
         for rule, why in said
     ]
     leads = asked.house.desk.leads(question.to)
-    way = "a trunk leads to the number" if leads else "no trunk leads to the number: `trunks:` of the configuration"
+    way = "a trunk leads to the number" if leads else "no trunk leads to the number: `patchbay trunk list`"
     rules.append({"rule": "route", "code": "destination_blocked", "verdict": "ok" if leads else "refused", "why": way})
     first = next((rule for rule in rules if rule["verdict"] == "refused"), None)
     return Json(

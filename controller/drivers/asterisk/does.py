@@ -46,13 +46,13 @@ class Does:
         link: Link,
         hook: Hook,
         legs: Legs,
-        trunks: frozenset[str],
+        has_trunk: Callable[[str], bool],
         prompts: Path,
         finish: Callable[[Session, v.Verb], None],
         recorder: Recorder,
     ) -> None:
         self._link, self._hook, self._legs = link, hook, legs
-        self._trunks, self._prompts, self._finish, self._recorder = trunks, prompts, finish, recorder
+        self._has_trunk, self._prompts, self._finish, self._recorder = has_trunk, prompts, finish, recorder
         self._done, self._existed = _Recent(), _Recent()
         self._originating: dict[str, asyncio.Future[bool]] = {}
         self._watching: set[asyncio.Task[None]] = set()
@@ -246,7 +246,7 @@ class Does:
         return channel
 
     def _check_trunk(self, trunk: str) -> None:
-        if trunk not in self._trunks:
+        if not self._has_trunk(trunk):
             raise VerbRefused("this node has no such trunk")
 
     async def _act(self, fields: commands.Fields) -> Message:

@@ -7,12 +7,13 @@ session is gone (``LegHeld`` with step and result).  Everything else that happen
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Self
 
 import structlog
 
 from controller import assets
-from controller.config import Ami, Hook, Node, Trunk
+from controller.config import Ami, Hook, Node, Trunk, on_node
 from controller.core import events as ev
 from controller.core.call import LegState
 from controller.core.verbs import Connect, Record, Verb
@@ -51,10 +52,10 @@ class AsteriskPbx:
         tokens = (self._token, hook.token.get_secret_value())
         self._hook = HookServer(tokens, _peers(ami, hook), self._knocked)
         self._link = Link(ami, self._link_up, self._heard, self._link_down)
-        known = frozenset(trunk.name for trunk in trunks if not trunk.nodes or node.name in trunk.nodes)
         prompts = node.prompts or assets.dialplans() / "prompts"
+        has = partial(on_node, trunks, node)
         self._recorder = Recorder(self._link, self._legs, prompts, node.spool, self._recorded)
-        self._does = Does(self._link, self._hook, self._legs, known, prompts, self._finish, self._recorder)
+        self._does = Does(self._link, self._hook, self._legs, has, prompts, self._finish, self._recorder)
 
     @classmethod
     async def open(cls, node: Node, trunks: Sequence[Trunk], clock: Clock) -> Self:

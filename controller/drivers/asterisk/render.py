@@ -28,7 +28,7 @@ def render(settings: Settings, node: Node) -> dict[str, str]:
     files |= {f"{name}.conf": _fill(_template(name), values) for name in _FILLED}
     files["extensions.conf"] = _fill((assets.dialplans() / "asterisk" / "extensions.conf").read_text(), values)
     files["pjsip.conf"] = _fill(_template("pjsip"), values) + "".join(
-        _trunk(trunk) for trunk in settings.trunks if not trunk.nodes or node.name in trunk.nodes
+        _trunk(trunk) for trunk in settings.trunks if trunk.serves(node.name, node.kind)
     )
     return files
 

@@ -39,8 +39,8 @@ class Recent(OrderedDict[str, None]):
 class Does:
     """Does verbs on one FreeSWITCH."""
 
-    def __init__(self, link: Link, legs: Legs, held: Held, trunks: frozenset[str], recorder: Recorder) -> None:
-        self._link, self._legs, self._held, self._trunks, self._recorder = link, legs, held, trunks, recorder
+    def __init__(self, link: Link, legs: Legs, held: Held, has_trunk: Callable[[str], bool], recorder: Recorder) -> None:
+        self._link, self._legs, self._held, self._has_trunk, self._recorder = link, legs, held, has_trunk, recorder
         self._done, self._existed = Recent(), Recent()
         self._originating: dict[str, asyncio.Future[str]] = {}
         self._table: dict[type[v.Verb], Callable[[Any], Awaitable[None]]] = {
@@ -194,7 +194,7 @@ class Does:
         return replace(verb, leg=self._legs.uuid(verb.leg)), verb.leg in self._legs.silent
 
     def _check_trunk(self, trunk: str) -> None:
-        if trunk not in self._trunks:
+        if not self._has_trunk(trunk):
             raise VerbRefused("this node has no such trunk")
 
     async def _act(self, command: str) -> None:

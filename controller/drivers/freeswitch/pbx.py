@@ -8,13 +8,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 import msgspec
 import structlog
 from ulid import ULID
 
-from controller.config import Esl, Node, Trunk
+from controller.config import Esl, Node, Trunk, on_node
 from controller.core import events as ev
 from controller.core import ids
 from controller.core.verbs import Record, Verb
@@ -48,9 +49,8 @@ class FreeSwitchPbx:
         self._journal = ended.Journal(node.spool)
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = Link(esl, self._link_up, self._heard, self._link_down)
-        known = frozenset(trunk.name for trunk in trunks if not trunk.nodes or node.name in trunk.nodes)
         self._recorder = Recorder(self._link, self._legs, self._recorded)
-        self._does = Does(self._link, self._legs, self._held, known, self._recorder)
+        self._does = Does(self._link, self._legs, self._held, partial(on_node, trunks, node), self._recorder)
 
     @classmethod
     async def open(cls, node: Node, trunks: Sequence[Trunk], clock: Clock) -> Self:

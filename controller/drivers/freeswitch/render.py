@@ -27,7 +27,7 @@ class NotRenderable(ValueError):
 
 def render(settings: Settings, node: Node) -> dict[str, str]:
     """Every file for ``node`` by name, to be put into FreeSWITCH's configuration directory (mode 0640: they bear secrets)."""
-    trunks = [trunk for trunk in settings.trunks if not trunk.nodes or node.name in trunk.nodes]
+    trunks = [trunk for trunk in settings.trunks if trunk.serves(node.name, node.kind)]
     values = _values(node, trunks)
     files = {f"{name}.xml": _fill(_template(name), values) for name in _FILES}
     files["patchbay.xml"] = _fill((assets.dialplans() / "freeswitch" / "patchbay.xml").read_text(), values)

@@ -119,6 +119,10 @@ def test_a_gateway_is_a_trunk() -> None:
 
 def test_a_trunk_of_another_node_is_not_there() -> None:
     assert "<gateway name" not in rendered(trunk={"nodes": ["elsewhere"]})["sofia.xml"]
+    assert "<gateway name" in rendered(trunk={"kinds": ["freeswitch"]})["sofia.xml"]
+    foreign = rendered(trunk={"kinds": ["asterisk"]}, sip={"username": "u", "password": "not-for-this-pbx"})
+    assert "<gateway name" not in foreign["sofia.xml"]
+    assert not [name for name, text in foreign.items() if "not-for-this-pbx" in text or "PB_TRUNK=out" in text]
 
 
 def test_freeswitchs_own_caps_follow_from_the_settings() -> None:
