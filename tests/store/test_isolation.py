@@ -73,12 +73,13 @@ ASKS: dict[str, Ask] = {
     "bindings.facts": lambda db, tenant: db.bindings.facts(tenant, BINDING),
     "routes.earlier": lambda db, tenant: db.routes.earlier(tenant, A, X1, NOW, NOW + 1),
     "routes.of_party": lambda db, tenant: db.routes.of_party(tenant, A, NOW),
+    "last_agents.forgotten": lambda db, tenant: db.last_agents.forgotten(tenant, X1, A),
     "wrong_keys.locked": lambda db, tenant: db.wrong_keys.locked(tenant, X1, A, NOW, Guards(per_caller=1)),
     "bindings.release": lambda db, tenant: db.bindings.release(tenant, BINDING, NOW),
 }
 NOT_ASKED = {
     "keys.add", "numbers.add", "idempotency.begin", "idempotency.finish", "idempotency.drop", "tenants.rotate_signing",
-    "policies.add", "policies.change", "policies.kept", "policies.stop",
+    "policies.add", "policies.change", "policies.kept", "policies.stop", "last_agents.forget",
 }  # fmt: skip
 """They add or change what their own tenant has, and are looked at below or in their own tests."""
 
@@ -104,6 +105,7 @@ async def full(db: Database) -> Database:
     called = replace(next(iter(story(3))), idempotency=None)
     await db.calls.commit(replace(called, call=replace(called.call, vars={"caller": A, "called": X1}, requested_at=NOW)))
     assert (await db.wrong_keys.tried(Try("1", TENANT, X1, A, "pin", "1111", NOW), Guards())).outcome == "wrong"
+    await db.last_agents.forget(TENANT, X1, A, NOW)
     await db.audit.append([("a1", TENANT, 1, "key", "did", "it", "{}")])
     return db
 
