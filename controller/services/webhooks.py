@@ -43,6 +43,8 @@ KEEP_S = 30.0
 FORGET_ROWS = 1_000
 FORGET_ROUNDS = 20
 FAULT_S = 1.0
+REPLAY_WITHIN_S = 30.0
+"""How long a replay waits for requests under way: longer than one may take."""
 STOP_S = 2.0
 """How long requests under way may take when we stop."""
 DAY_MS = 86_400_000
@@ -234,17 +236,21 @@ class Webhooks:
         which = (call, since, until, now - self._settings.keep_days * DAY_MS)
         if outlet is None:
             return await self._store.replay(endpoint, now, *which)
-        outlet.held = True
-        try:
-            while not outlet.lanes.leave(call):
-                outlet.turned.clear()
-                await outlet.turned.wait()
-            await self._save()
-            return await self._store.replay(endpoint, self._clock.now(), *which)
-        finally:
-            outlet.held = False
-            outlet.lanes.scan_at = outlet.scan_floor = 0
-            outlet.kick()
+        async with outlet.replaying:  # one at a time: each lets the deliveries go on when it is done
+            outlet.held = True
+            try:
+                async with asyncio.timeout(REPLAY_WITHIN_S):
+                    while not outlet.lanes.leave(call):
+                        outlet.turned.clear()
+                        await outlet.turned.wait()
+                await self._save()
+                return await self._store.replay(endpoint, self._clock.now(), *which)
+            except TimeoutError:
+                raise NotSaved("deliveries under way do not come to an end") from None
+            finally:
+                outlet.held = False
+                outlet.lanes.scan_at = outlet.scan_floor = 0
+                outlet.kick()
 
     # --- cursors
 

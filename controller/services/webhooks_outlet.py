@@ -45,6 +45,7 @@ class Outlet:
         self.update(endpoint)
         self.active = True
         self.held = False
+        self.replaying = asyncio.Lock()
         self.scan_floor = 0
         self.failures = 0
         self.sent = self.refused = 0

@@ -125,3 +125,6 @@ async def test_replay_names_what_there_is(house: Standing) -> None:
     assert (
         await house.http.post(path, json={"since": "2020-01-01T00:00:00Z", "until": "2030-01-01T00:00:00+02:00"})
     ).json() == {"calls": 0}
+    await house.http.patch(f"/v1/webhooks/{made['id']}", json={"state": "disabled"})
+    disabled = await house.http.post(path, json={})
+    assert (disabled.status_code, disabled.json()["code"]) == (409, "not_possible_now")

@@ -6,6 +6,7 @@ import time
 import pytest
 from standardwebhooks import Webhook
 
+from controller.ports import NotSaved
 from tests.services.business import all_arrived, business, last, mixed, stories
 from tests.services.facts import secret
 from tests.services.receiver import OK, Receiver, Reply, Request
@@ -125,6 +126,38 @@ async def test_replay_waits_for_a_request_under_way_and_goes_on_from_the_start(d
                 assert await replaying == 1
                 await receiver.until(lambda r: r.sequences(units[0].call.id).count(last(units)) == 1)
                 assert receiver.sequences(units[0].call.id) == [1, 2, 3, *range(1, last(units) + 1)]
+
+
+async def test_replays_at_once_take_turns_and_none_waits_for_ever(database_url: str) -> None:
+    async with business(database_url) as house, Receiver() as receiver:
+        await house.endpoint(receiver)
+        async with house.running() as webhooks:
+            calls = stories(4)
+            await house.happens(mixed(calls))
+            await all_arrived(house, receiver, calls)
+            going = [asyncio.create_task(webhooks.replay("e1")) for _ in range(5)]
+            [more] = stories(1, first=5)
+            await house.happens(more)
+            async with asyncio.timeout(20):
+                assert all(count >= 4 for count in await asyncio.gather(*going))
+            await receiver.until(lambda r: r.sequences(more[0].call.id)[-1:] == [last(more)])
+
+
+async def test_a_replay_says_so_when_a_request_under_way_does_not_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.services.webhooks.REPLAY_WITHIN_S", 0.2)
+    go = asyncio.Event()
+    async with business(database_url) as house, Receiver(lambda _request: Reply(after=go)) as receiver:
+        await house.endpoint(receiver)
+        async with house.running() as webhooks:
+            [units] = stories(1)
+            await house.happens(units)
+            await receiver.got(1)
+            with pytest.raises(NotSaved):
+                await webhooks.replay("e1")
+            go.set()
+            await receiver.until(lambda r: r.sequences(units[0].call.id)[-1:] == [last(units)])
 
 
 async def test_a_secret_is_rotated_without_a_gap(database_url: str) -> None:

@@ -302,11 +302,18 @@ async def deliveries(webhook_id: str, query: Annotated[DeliveriesQuery, Query()]
     return page(found.items, "evt_", found.next, _delivery)
 
 
-@router.post("/{webhook_id}/replay", status_code=202, response_model=ReplayOut, responses=documented("not_found", "suspended"))
+@router.post(
+    "/{webhook_id}/replay",
+    status_code=202,
+    response_model=ReplayOut,
+    responses=documented("not_found", "not_possible_now", "suspended"),
+)
 async def replay(webhook_id: str, new: Replay, asked: NewWebhooks) -> Response:
     """Send events again, in order per call, with the ids that they had.  Of bindings, agents and nodes those of the last days
     (`webhooks.keep_days`) that came after the endpoint."""
     endpoint = await find(asked.house, asked.tenant, webhook_id)
+    if endpoint.state == "disabled":
+        raise Problem("not_possible_now", "this endpoint is disabled: set its state to `active` first")
     call = new.subject or new.call_id
     if call is not None and not call.startswith(STREAMS):
         call = bare("call_", call)
