@@ -1,7 +1,7 @@
 """`patchbay call`: every call, whatever it came from."""
 
 import uuid
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -9,6 +9,7 @@ from controller.cli import watching
 from controller.cli.calls_shown import call_lines, show_calls
 from controller.cli.common import Api, connected, limited, show
 from controller.cli.given import call_filters, nullable
+from controller.core.verbs import Notice
 
 
 @click.group("call")
@@ -56,7 +57,10 @@ def hangup(api: Api, call_id: str) -> None:
 ACTIONS = (
     "hangup", "mute", "unmute", "play", "record", "pause_recording", "resume_recording", "stop_recording", "transfer",
 )  # fmt: skip
-TAKES = {"mute": {"leg"}, "unmute": {"leg"}, "play": {"leg", "prompts"}, "transfer": {"to", "display"}}
+TAKES = {
+    "mute": {"leg"}, "unmute": {"leg"}, "play": {"leg", "prompts"}, "transfer": {"to", "display"},
+    "record": {"recording_notice"},
+}  # fmt: skip
 NEEDS = {"play": {"prompts"}, "transfer": {"to", "display"}}
 
 
@@ -67,6 +71,7 @@ NEEDS = {"play": {"prompts"}, "transfer": {"to", "display"}}
 @click.option("--leg", metavar="NAME", help="Of mute, unmute and play: caller (if left out), callee, transfer ...")
 @click.option("--to", metavar="NUMBER", help="Of transfer: to whom the caller is connected.")
 @click.option("--display", metavar="NUMBER", help="Of transfer: what that phone shows.")
+@click.option("--recording-notice", type=click.Choice(get_args(Notice)), help="Of record: who is told before.")
 @click.option("--idempotency-key", metavar="TEXT", help="A repeat with the same key does nothing more.")
 @connected
 def act(api: Api, call_id: str, action: str, idempotency_key: str | None, **fields: Any) -> None:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_it_is_shown_and_forgotten(run: Run, shared: Standing) -> None:
-    path, agent, call = await spoken(shared, "+14155550961")
+    path, agent, call = await spoken(shared, "+14155550987")
     number = path.split("/")[3]
     show, forget = (line.split()[1:] for line in shown("last-agent-and-escalation.md", "last-agent num_")[0].splitlines())
     show, forget = ([number if word.startswith("num_") else word for word in words] for words in (show, forget))

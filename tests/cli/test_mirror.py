@@ -90,7 +90,8 @@ async def test_every_action_is_done_and_what_it_does_not_take_is_said(shared: St
     call = (await shared.callback())["id"]
     await shared.until(call, status="bridged")
     for words in (
-        ("mute",), ("unmute", "--leg", "callee"), ("play", "hello", "hello", "--leg", "callee"), ("record",),
+        ("mute",), ("unmute", "--leg", "callee"), ("play", "hello", "hello", "--leg", "callee"),
+        ("record", "--recording-notice", "none"),
         ("pause_recording",), ("resume_recording",), ("stop_recording",),
     ):  # fmt: skip
         done = await run("call", "act", call, *words, "--json")

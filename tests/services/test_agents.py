@@ -143,7 +143,7 @@ async def test_an_agent_whose_call_ended_while_nobody_was_there_is_let_go(db: Da
 async def test_an_agent_whose_call_is_just_beginning_somewhere_is_left_alone(db: Database) -> None:  # noqa: F811
     desk = Desk(db)
     ann = await desk.agent("ann")
-    assert await db.agents.claim("x", "01JD3Y8Q4ZK5T0M6W9RB2XHCVE", ann) is not None
+    assert await db.agents.claim("x", "01JD3Y8Q4ZK5T0M6W9RB2XHCVE", ann, 1) is not None
     await desk.agents._let_go_of_what_is_over()
     assert (await db.agents.list("x")).items[0].call == "01JD3Y8Q4ZK5T0M6W9RB2XHCVE"
 

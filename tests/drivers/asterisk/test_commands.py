@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.verbs import Ask, Connect, Detect, Dial, Join, Play, Record, Whisper
+from controller.core.verbs import Ask, Connect, Detect, Dial, Join, Notice, Play, Record, Whisper
 from controller.drivers.asterisk import commands
 from controller.ports import VerbRefused
 
@@ -57,7 +57,7 @@ def test_a_connect_is_one_subroutine_with_all_that_it_needs() -> None:
         f'GOSUB patchbay-connect warn 1 "{VERB}|+14155550102@out|+14155550100|20|'
         f"giIb(patchbay-far^{FAR}000100020000003600000^1)U(patchbay-say^recorded^/srv/prompts/connecting)"
         f"A(/srv/prompts/recorded:/srv/prompts/recorded)L(3600000:60000)|"
-        f'{VERB}||yes|yes|/srv/prompts/last-minute"'
+        f'{VERB}|||yes|yes|/srv/prompts/last-minute"'
     )
 
 
@@ -86,7 +86,7 @@ def test_to_listen_is_one_subroutine_with_its_longest_time() -> None:
 @pytest.mark.parametrize(("wait", "option"), [("early_media", ")"), ("ringback", ")r"), ("music", ")m")])
 def test_what_the_near_leg_hears_meanwhile_is_an_option_of_dial(wait: str, option: str) -> None:
     line = commands.connect(replace(CONNECT, wait=wait, record="", warn_to="none"), SAY)  # type: ignore[arg-type]
-    assert line.endswith(f'{option}||"')
+    assert line.endswith(f'{option}|||"')
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,14 @@ def test_the_warning_comes_before_the_limit_however_short_that_is(
     line = commands.connect(replace(CONNECT, limit_s=limit_s, warn_to=warn_to), SAY)  # type: ignore[arg-type]
     args = line.rstrip('"').split("|")
     assert option in args[4]
-    assert args[7:9] == ([near, far] if warn_to != "none" else [])
+    assert args[8:10] == ([near, far] if warn_to != "none" else [])
+
+
+@pytest.mark.parametrize("warn_to", ["both", "none"])
+def test_a_connect_says_whether_the_near_leg_goes_after_a_talk(warn_to: Notice) -> None:
+    for closes, word in ((True, "end"), (False, "")):
+        line = commands.connect(replace(CONNECT, closes=closes, warn_to=warn_to), SAY)
+        assert line.rstrip('"').split("|")[7] == word
 
 
 @given(hostile, st.sampled_from(["number", "display", "trunk", "leg"]))
@@ -163,7 +170,7 @@ def _same_shape(verb: Connect) -> None:
         r'GOSUB patchbay-connect (s|warn) 1 "[0-9A-Z]{30}\|\+?[0-9]{1,20}@[a-z][a-z0-9_-]*\|\+?[0-9]{1,20}\|[0-9]+\|'
         r"giIb\(patchbay-far\^[0-9A-Z]{28}[0-9]{21}\^1\)"
         r"(U\((patchbay-say\^[a-z0-9-]*\^[a-z0-9/&-]*|patchbay-up)\))?(A\([a-z0-9/-]*:[a-z0-9/-]*\))?L\([0-9:]+\)[rm]?\|"
-        r'([0-9A-Z]{30})?\|(joined)?(\|(yes|no)\|(yes|no)\|[a-z0-9/-]*)?"',
+        r'([0-9A-Z]{30})?\|(joined)?\|(end)?(\|(yes|no)\|(yes|no)\|[a-z0-9/-]*)?"',
         line,
         re.ASCII,
     )
@@ -180,7 +187,7 @@ def test_no_prompt_leaves_the_folder_of_prompts(name: str) -> None:
             line = make()
         except VerbRefused:
             continue
-        assert re.search(r"/srv/prompts/[a-z0-9-]+[\",']", line)
+        assert re.search(r"/srv/prompts/[a-z0-9_-]+[\",']", line)
         assert ".." not in line
 
 
