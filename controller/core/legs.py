@@ -146,6 +146,9 @@ def _done(draft: Draft, step: Step, result: str, data: str) -> None:
             _connect_over(draft, step)
         return
     draft.call = draft.call.without_step(step.id)
+    leg = draft.call.leg(step.leg)
+    if step.kind == "Answer" and result == "done" and leg is not None and leg.live:
+        draft.answered(leg, draft.at)  # the leg's own word of it comes by another way, and may come later
     if step.kind == "Ask":
         asked(draft, step.node, result, data)
     elif step.kind == "LookUp":

@@ -102,6 +102,21 @@ def test_a_menu_answers_first() -> None:
     assert visit.verb("Ask").leg == A
 
 
+def test_an_answer_that_is_done_counts_also_before_the_leg_says_so_itself() -> None:
+    visit = Visit(MENU).sent().done()
+    assert visit.asked[-1] == "Ask"
+    assert (visit.leg(A).state, visit.told.count("call.leg.answered")) == (LegState.answered, 1)
+    visit.hear(ev.LegAnswered, A)
+    assert visit.told.count("call.leg.answered") == 1
+    assert visit.ended(A).outcome == ("completed", "caller")
+
+
+def test_an_answer_that_failed_is_none() -> None:
+    visit = Visit(MENU).sent().done("failed")
+    assert visit.asked[-1] == "Hangup"
+    assert visit.leg(A).answered_at is None
+
+
 def test_a_caller_who_lets_go_has_canceled() -> None:
     visit = Visit().sent().hear(ev.LegRinging, B).ended(B, "platform").ended(A)
     assert visit.outcome == ("canceled", "caller")
