@@ -47,10 +47,26 @@ def engine(url: str, *pragmas: str, pool: Any = QueuePool) -> Engine:
 
     @event.listens_for(made, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}", *pragmas):
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}").close()
+        _keep_a_log(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", *pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return made
+
+
+def _keep_a_log(connection: Any) -> None:
+    """Set the write-ahead log.  Where two open a new file at once, SQLite refuses one of them without waiting (wal.c)."""
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @dataclass(slots=True)

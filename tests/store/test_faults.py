@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ async def in_one_batch(db: Database, count: int, *works: Coroutine[Any, Any, Any
 
 
 # --- SQLite
+
+
+def test_many_can_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opens(url: str) -> None:
+        made = sqlite.engine(url)
+        together.wait(30)
+        with made.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS one (n INTEGER)")
+        made.dispose()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(60):
+            for opened in [threads.submit(opens, f"sqlite:///{tmp_path}/{number}.db") for _ in range(8)]:
+                opened.result(60)
 
 
 @pytest.fixture
