@@ -114,7 +114,8 @@ MEMORIES = _Part(
 WRITTEN = {"changes": "changed", "creations": "created", "followers": "followed"}
 WAKE = """
     UPDATE webhook_cursor SET state = 'open', due_at = CASE WHEN state = 'done' THEN 0 ELSE due_at END
-    WHERE call = ANY($1::text[])"""
+    WHERE call = ANY($1::text[]) AND state <> 'parked'"""
+"""Open ones too: so it waits for whoever is just making one of them ``done``."""
 AFTERWARDS = (FACTS, RECORDINGS, KEYS, NOTES, MEMORIES)
 """What is written only for calls that were."""
 OUR_LEASE = "SELECT 1 FROM node_lease WHERE node = $1 AND epoch = $2"

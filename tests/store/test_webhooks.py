@@ -71,6 +71,19 @@ async def test_a_done_cursor_is_opened_by_a_later_fact(db: Database) -> None:
     assert [fact.type for fact in found.facts] == ["recording.stored"]
 
 
+async def test_a_parked_cursor_stays_so_whatever_else_is_told(db: Database) -> None:
+    await db.endpoints.add(Endpoint("e1", TENANT, "https://example.com", "secret", ("*",), 1))
+    *units, stored = story(1)
+    for unit in units:
+        await db.calls.commit(unit)
+    await db.webhooks.set_endpoint("e1", "parked", "it is dead", NOW)
+    await db.webhooks.save_cursors([Cursor("e1", CALL, 3, 9, NOW, 500, "", "parked")])
+    await db.calls.commit(stored)
+    assert await db.webhooks.backlog("e1", NOW, 10) == []
+    parked = await db.webhooks.deliveries(TENANT, "e1", "parked")
+    assert "recording.stored" in [info.type for info in parked.items]
+
+
 async def test_done_is_not_believed_when_there_is_another_fact(told: Database) -> None:
     last = (await only(told)).of.sequence
     await told.webhooks.save_cursors([Cursor("e1", CALL, last, state="done")])
