@@ -21,3 +21,8 @@ def dialplans() -> Path:
 def pbx_config() -> Path:
     """The folder with the configuration templates of each PBX."""
     return _folder("pbx-config", "patchbay_pbx_config")
+
+
+def prompts(own: Path | None = None) -> Path:
+    """The folder with a node's prompts: its own, or that of those that ship."""
+    return own or dialplans() / "prompts"

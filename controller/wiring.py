@@ -43,6 +43,7 @@ from controller.services.memories import Memories
 from controller.services.ownership import NodeOwner, is_dead_here
 from controller.services.policy import Policy
 from controller.services.presence import tell_presence
+from controller.services.prompts import Prompts
 from controller.services.recordings import Recordings
 from controller.services.robots import Robots
 from controller.services.routed import RoutedCalls
@@ -169,12 +170,13 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     desk.node_states = lambda: fleet.statuses(lambda name: limits.live(f"node:{name}"))
     calls.act, calls.ready, calls.owned = fleet.act, fleet.ready, fleet.owned
     tally, journal, asker = Tally(), Journal(database.audit, clock, new_id), Asker(settings.webhooks, clock)
-    bulletin = Bulletin(database.streams, clock, publish)
+    bulletin, prompts = Bulletin(database.streams, clock, publish), _prompts(fleet)
     fleet.told = partial(_node_told, bulletin, journal)
     policy = Policy(database.policies, settings.policy, dialled, clock, journal, _is_shared(settings))
     masked = _masked(settings, database, clock, policy, journal, lookups)
     robots = Robots(database.agents, database.calls, last, claims.claim, flows, desk, policy.check, clock)
-    _asked(arrivals, lookups, RoutedCalls(masked, database.routes, claims.claim, asker, flows, clock), robots, memories)
+    routed = RoutedCalls(masked, database.routes, claims.claim, asker, flows, prompts, clock)
+    _asked(arrivals, lookups, routed, robots, memories)
     policy.end_call, policy.live = desk.end, lambda: [call for name in owners for call in calls.of_node(name)]
     scheduler.may_start, policy.tell, policy.book.limited = policy.may_start, calls.tell_closed, partial(limits.own, "tenant")
     trunks.changed = partial(_trunks_changed, trunks, limits, routing, scheduler)
@@ -184,11 +186,16 @@ async def build(settings: Settings, open_pbx: OpenPbx = open_pbx) -> Patchbay:
     house = House(
         settings, clock, database, desk, flows, feed, webhooks, fleet, journal, policy, settings.recordings.folder,
         lambda: _measures(patchbay), bindings=Bindings(database.bindings, clock, publish), agents=agents, last_agents=last,
-        trunks=trunks,
+        trunks=trunks, prompts=prompts,
     )  # fmt: skip
     gone = Abandoned(database.calls, database.leases, calls, clock, owners, partial(scheduler.restore, []))
     patchbay = Patchbay(house, calls, scheduler, owners, recordings, tally, memories, agents, claims, asker, gone, bulletin)
     return patchbay
+
+
+def _prompts(fleet: Fleet) -> Prompts:
+    """Those of all nodes."""
+    return Prompts(lambda: [assets.prompts(node.prompts) for node in fleet.nodes()])
 
 
 def _dialled(flows: FlowBook) -> Callable[[str, str], tuple[str, ...]]:

@@ -16,6 +16,7 @@ from controller.services.flows import FlowBook
 from controller.services.journal import Journal
 from controller.services.last_agents import LastAgents
 from controller.services.policy import Policy
+from controller.services.prompts import Prompts
 from controller.services.trunks import Trunks
 from controller.services.webhooks import Webhooks
 from controller.store.database import Database
@@ -55,3 +56,4 @@ class House:
     agents: Agents = field(kw_only=True)
     last_agents: LastAgents = field(kw_only=True)
     trunks: Trunks = field(kw_only=True)
+    prompts: Prompts = field(kw_only=True)

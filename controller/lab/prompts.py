@@ -18,7 +18,7 @@ RATE = 8000
 
 def prompts() -> dict[str, dict[str, Any]]:
     """The table: by name, `tone_hz` and either `say` or `sound`."""
-    table: dict[str, dict[str, Any]] = yaml.safe_load((assets.dialplans() / "prompts" / "prompts.yaml").read_text())
+    table: dict[str, dict[str, Any]] = yaml.safe_load((assets.prompts() / "prompts.yaml").read_text())
     return table
 
 
@@ -63,4 +63,4 @@ def write_speech(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_speech(Path(sys.argv[1]) if len(sys.argv) > 1 else assets.dialplans() / "prompts")
+    write_speech(Path(sys.argv[1]) if len(sys.argv) > 1 else assets.prompts())

@@ -114,7 +114,7 @@ class Room:
         }
 
     def _write_settings(self) -> None:
-        spoken = assets.dialplans() / "prompts"
+        spoken = assets.prompts()
         if self.options.prompts == "tones":
             spoken = self.folder / "prompts"
             prompts.write_tones(spoken)

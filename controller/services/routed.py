@@ -31,6 +31,7 @@ from controller.services.flows import FlowBook
 from controller.services.lookups import Answer
 from controller.services.masked import THROUGH, TOLD
 from controller.services.numbering import is_emergency, is_possible
+from controller.services.prompts import Prompts
 from controller.services.question import EVERY_CALL, Question
 from controller.services.routing import legs_of
 
@@ -74,10 +75,11 @@ class RoutedCalls:
         claim: Claim,
         asker: Asker,
         flows: FlowBook,
+        prompts: Prompts,
         clock: Clock,
     ) -> None:
         self._masked, self._store, self._claim, self._asker = masked, store, claim, asker
-        self._flows, self._clock = flows, clock
+        self._flows, self._prompts, self._clock = flows, prompts, clock
 
     async def __call__(self, arrival: Arrival) -> Taken | Refusal | None:
         """What is to be done with a call."""
@@ -152,7 +154,11 @@ class RoutedCalls:
     async def _ask(self, call: Question, url: str) -> Connect | Announce | Menu | Reject:
         routed = call.routed
         within_s = routed.route.timeout_ms / 1000
-        return read(await self._asker.ask(routed.tenant, url, routed.secrets, call.id, call.body(), within_s))
+        answer = read(await self._asker.ask(routed.tenant, url, routed.secrets, call.id, call.body(), within_s))
+        for name in ("announce", "prompt"):
+            if await self._prompts.missing((getattr(answer, name, None),)):
+                raise Unfit(f"{name}: no node has a prompt of this name")
+        return answer
 
     async def _taken(self, call: Question, answer: Connect | Announce | Menu | Reject, by: str, reason: str = "") -> Taken:
         """The call that an answer means; its agent is claimed.  Raises Unfit, NotSaved."""

@@ -49,14 +49,17 @@ def test_what_is_played_to_one_side_is_not_heard_by_the_other(story: Story, leg:
 
 
 @together
-def test_a_prompt_that_is_not_there_leaves_the_talk_alone(story: Story) -> None:
+def test_a_prompt_that_is_not_there_is_refused_and_leaves_the_talk_alone(story: Story) -> None:
     story.begin()
     story.talk()
-    story.must("play", leg="callee", prompts=["no-such-prompt"])
+    refused = story.act("play", leg="callee", prompts=["please-hold", "no-such-prompt"])
+    assert (refused[0], refused[1]["code"], refused[1]["param"]) == (422, "invalid_request", "prompts.1")
     since = last_sound(story.invited("callee"))
     story.hears("callee", story.lab.tone(A), 0.5, after=since)
     story.hang_up("callee")
-    assert story.ended().outcome == ("completed", "callee")
+    end = story.ended()
+    assert end.outcome == ("completed", "callee")
+    assert "please-hold" not in end.prompts("callee")
 
 
 def transfer(story: Story, to: str, **begun: object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller import assets
 from controller.config import Webhooks as Settings
 from controller.core import ids
 from controller.core.agent import Agent
@@ -18,6 +19,7 @@ from controller.services.asking import Asker
 from controller.services.calls import Calls
 from controller.services.claims import Claims
 from controller.services.flows import FlowBook
+from controller.services.prompts import Prompts
 from controller.services.routed import RoutedCalls
 from controller.store.database import Database
 from controller.store.rows import OwnedNumber
@@ -63,7 +65,10 @@ class Here:
         self.flows.add(_outbound())
         self.calls = Calls(db.calls, self.flows)
         self.claims = Claims(db.agents, db.calls, self.calls, Still(), lambda: None)
-        self.resolver = RoutedCalls(masked(db, *blocked), db.routes, self.claims.claim, self.asker, self.flows, Still())
+        prompts = Prompts(lambda: [assets.prompts()])
+        self.resolver = RoutedCalls(
+            masked(db, *blocked), db.routes, self.claims.claim, self.asker, self.flows, prompts, Still()
+        )
         self.rang = 0
 
     async def route(self, x: str = X1, secret: str = "whsec_c2VjcmV0c2VjcmV0", **route: Any) -> None:
@@ -160,6 +165,8 @@ async def _called(db: Database, number: int, caller: str, x: str, at: int) -> No
         (says({}, 500), "status"),
         (says({"action": "connect"}), "invalid"),
         (says({"action": "menu", "flow": "nothing"}), "invalid"),
+        (says({"action": "connect", "to": B, "announce": "no-such-prompt"}), "invalid"),
+        (says({"action": "announce", "prompt": "no-such-prompt"}), "invalid"),
         (says({"action": "menu", "flow": "out", "variables": {"callee": B, "hello": X1}}), "invalid"),
         (says({"action": "menu", "flow": "desk"}), "invalid"),
         (says({"action": "menu", "flow": "desk", "variables": {"agent": "123"}}), "invalid"),

@@ -23,6 +23,7 @@ from controller.api.menus import MASKED, fits
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
+from controller.api.saying import check_prompts
 from controller.core import ids
 from controller.core.masking import Binding
 from controller.envelope import envelope
@@ -46,7 +47,7 @@ MOST_POOLS = 200
 async def create(new: NewBinding, asked: NewBindings) -> Response:
     """Let A and B, or A and anyone, reach each other through X only.  `number_conflict`: the X that you named is taken for one
     of them; `pool_exhausted`: so is every X of the pool."""
-    _menus(asked, new)
+    await _check(asked, new)
     pool = await _pool(asked, new)
     now = asked.house.clock.now()
     binding = wanted(new, new_id(now), asked.tenant, now, pool.id if pool else "")
@@ -119,7 +120,7 @@ async def events(binding_id: str, query: Annotated[PageQuery, Query()], asked: R
 async def change(binding_id: str, new: BindingChange, asked: WriteBindings) -> Response:
     """Change what is given; a new `ttl_s` starts the clock again.  Live calls go on as they began."""
     found = await _find(asked, binding_id)
-    _menus(asked, new)
+    await _check(asked, new)
     fields = new.model_fields_set
     if found.use == "pairs" and fields & {"b", "temporary_callee"}:
         raise Problem("invalid_request", "both parties of this binding are fixed", "b" if "b" in fields else "temporary_callee")
@@ -141,8 +142,9 @@ async def release(binding_id: str, asked: WriteBindings) -> Response:
     return Json(view(released, asked.house.clock.now()))
 
 
-def _menus(asked: Asked, new: NewBinding | BindingChange) -> None:
-    """Whether what is to happen otherwise can.  Raises Problem."""
+async def _check(asked: Asked, new: NewBinding | BindingChange) -> None:
+    """Whether what is to be said is there, and what is to happen otherwise can.  Raises Problem."""
+    await check_prompts(asked.house, {way + ".announce": getattr(new, way).announce for way in ("a_to_b", "b_to_a")})
     for way in ("a_to_b", "b_to_a"):
         menu = getattr(new, way).otherwise
         if menu is not None:

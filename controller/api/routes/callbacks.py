@@ -22,6 +22,7 @@ from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route, read, takes
 from controller.api.routes.agents import QUEUE
 from controller.api.routes.calls import CallsQuery, list_calls
+from controller.api.saying import check_prompts
 from controller.api.shapes import CallOut, CancelOut
 from controller.api.status import StatusUrl
 from controller.api.views import call_view
@@ -202,6 +203,16 @@ def _plan(asked: RetryPlan | None, now: int) -> Retry | None:
     return Retry(tuple(new_id(now) for _ in range(asked.attempts)), asked.backoff_s * 1000, asked.on)
 
 
+def _prompts(new: NewCallback) -> dict[str, str | None]:
+    """Those that the request itself names."""
+    asked: dict[str, str | None] = {}
+    if "announce" in new.model_fields_set:
+        asked = {"announce." + leg: getattr(new.announce, leg) for leg in new.announce.model_fields_set}
+    if new.confirm is not None:
+        asked["confirm.prompt"] = new.confirm.prompt
+    return asked
+
+
 async def _check_agent(house: House, tenant: str, new: NewCallback) -> None:
     """One of the two may be an agent, who must be there.  Raises Problem."""
     asked = [(leg, getattr(new, leg)) for leg in PARTIES if isinstance(getattr(new, leg), dict)]
@@ -248,6 +259,7 @@ async def create(request: Request) -> Response:
     new = await read(request, NewCallback)
     if new.status_url is not None:
         await asked.rooms.status.ensure(asked.tenant, new.status_url)
+    await check_prompts(asked.house, _prompts(new))
     await _check_agent(asked.house, asked.tenant, new)
     version = _flow_version(asked.house, new)
     now = asked.house.clock.now()

@@ -16,6 +16,7 @@ from controller.api.paging import Cursor, PageOut, PageQuery, PeriodQuery, page
 from controller.api.policing import DIALLING, permit
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
+from controller.api.saying import check_prompts
 from controller.api.shapes import CallOut, EventOut, Kind, Status
 from controller.api.views import call_view
 from controller.core.call import Call, Disposition
@@ -175,6 +176,8 @@ async def act(call_id: str, action: Action, asked: ActOnCalls) -> Response:
     leg = getattr(action, "leg", "caller")
     if leg not in EVER and call.named(leg) is None:
         raise Problem("invalid_request", "this call has no such leg", "leg")
+    if isinstance(action, Play):
+        await check_prompts(asked.house, {f"prompts.{place}": name for place, name in enumerate(action.prompts)})
     if isinstance(action, Transfer):
         await permit(asked.house, partial(_check_transfer, asked.house, call, action))
 

@@ -16,6 +16,7 @@ from controller.api.menus import fits
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
+from controller.api.saying import check_prompts
 from controller.api.shapes import Out
 from controller.api.status import Url
 from controller.core.masking import SPOTS
@@ -195,8 +196,14 @@ async def _route(asked: Asked, route: RouteIn | None) -> XRoute | None:
             raise Problem("invalid_request", str(error), "route.url") from None
     if isinstance(route.answer, Menu):
         fits(asked.house, route.answer, CONTEXT, "route.answer")
+    await check_prompts(asked.house, _prompts(route))
     extension = None if route.extension is None else Extension(**route.extension.model_dump())
     return XRoute(route.url, route.timeout_ms, stored(route.answer), route.window_s, extension)
+
+
+def _prompts(route: RouteIn) -> dict[str, str | None]:
+    asked = {f"route.answer.{name}": getattr(route.answer, name, None) for name in ("announce", "prompt")}
+    return asked if route.extension is None else {**asked, "route.extension.prompt": route.extension.prompt}
 
 
 def _secret(route: XRoute | None) -> str:

@@ -13,6 +13,7 @@ from controller.api.ids import new_id
 from controller.api.paging import PageOut, PageQuery, page
 from controller.api.problems import Problem, documented
 from controller.api.requests import Json, Route
+from controller.api.saying import check_prompts
 from controller.api.shapes import Out
 from controller.store.errors import Taken
 from controller.store.pools import InUse
@@ -85,6 +86,7 @@ def view(pool: Pool) -> dict[str, Any]:
 )
 async def add(new: NewPool, asked: NewNumbers) -> Response:
     """Make a pool."""
+    await check_prompts(asked.house, {"prompt": new.prompt})
     now = asked.house.clock.now()
     rules = (new.area_match, new.cool_off_s * 1000, new.unknown, new.prompt)
     pool = Pool(new_id(now), asked.tenant, new.name, *rules, now)
@@ -113,6 +115,7 @@ async def show(pool_id: str, asked: ReadNumbers) -> Response:
 @router.patch("/{pool_id}", response_model=PoolOut, responses=documented("not_found", "suspended"))
 async def change(pool_id: str, new: PoolChange, asked: WriteNumbers) -> Response:
     """Change what is given."""
+    await check_prompts(asked.house, {"prompt": new.prompt})
     changes = new.model_dump(exclude_unset=True)
     changes = {field: value for field, value in changes.items() if value is not None or field == "prompt"}
     if "cool_off_s" in changes:

@@ -52,7 +52,7 @@ class AsteriskPbx:
         tokens = (self._token, hook.token.get_secret_value())
         self._hook = HookServer(tokens, _peers(ami, hook), self._knocked)
         self._link = Link(ami, self._link_up, self._heard, self._link_down)
-        prompts = node.prompts or assets.dialplans() / "prompts"
+        prompts = assets.prompts(node.prompts)
         has = partial(on_node, trunks, node)
         self._recorder = Recorder(self._link, self._legs, prompts, node.spool, self._recorded)
         self._does = Does(self._link, self._hook, self._legs, has, prompts, self._finish, self._recorder)

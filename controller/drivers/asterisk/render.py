@@ -46,7 +46,7 @@ def _values(node: Node) -> dict[str, str]:
         "HOOK": f"{hook.host}:{hook.port}",
         "TOKEN": hook.token.get_secret_value(),
         "SPOOL": str(node.spool),
-        "PROMPTS": str(node.prompts or assets.dialplans() / "prompts"),
+        "PROMPTS": str(assets.prompts(node.prompts)),
         "RTP_FIRST": str(sip.rtp_first),
         "RTP_LAST": str(sip.rtp_last),
         "SIP_BIND": f"{sip.host}:{sip.port}",

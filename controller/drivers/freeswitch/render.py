@@ -50,7 +50,7 @@ def _values(node: Node, trunks: list[Trunk]) -> dict[str, str]:
         "ESL_PASSWORD": esl.password.get_secret_value(),
         "ESL_PERMIT": f"{esl.host}/32" if re.fullmatch(r"[0-9.]+", esl.host) else "127.0.0.1/32",
         "SPOOL": str(node.spool),
-        "PROMPTS": str(node.prompts or assets.dialplans() / "prompts"),
+        "PROMPTS": str(assets.prompts(node.prompts)),
         "RTP_FIRST": str(sip.rtp_first),
         "RTP_LAST": str(sip.rtp_last),
         "SIP_HOST": "auto" if sip.host == "0.0.0.0" else sip.host,
