@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from controller.api import idempotency, problems
 from controller.api.auth import Keys
@@ -22,6 +23,7 @@ from controller.api.routes.callbacks import NewCallback
 from controller.api.routes.health import Pulse
 from controller.api.routes.oauth import TokenForm
 from controller.api.status import StatusHosts
+from controller.api.straight import Handler, Straight, straight_routes
 from controller.store.errors import KeyTaken
 
 ABOUT = """Callbacks, calls, recordings and their events on your own Asterisk or FreeSWITCH.
@@ -37,7 +39,17 @@ def scopes_of_routes() -> dict[tuple[str, str], str | None]:
 
 
 class Api(FastAPI):
-    """FastAPI with our description of the interface."""
+    """FastAPI with our description of the interface, and a short way to the routes that are asked most."""
+
+    short: tuple[Straight, Gate] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a connection."""
+        if self.short is not None and self.short[0].takes(scope):
+            scope["app"] = self
+            await self.short[1](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """OpenAPI 3.1, made once."""
@@ -97,6 +109,14 @@ def _tidy(path: str, operation: dict[str, Any], scope: str | None) -> None:
         del operation["responses"]["422"]
 
 
+HANDLERS: dict[type[Exception], Handler] = {
+    HTTPException: idempotency.or_first_answer,
+    RequestValidationError: problems.on_invalid,
+    KeyTaken: idempotency.on_key_taken,
+}
+"""What answers an error that an endpoint raises."""
+
+
 def bare_app() -> Api:
     """The routes without a house: enough to describe the interface."""
     app = Api(
@@ -122,8 +142,10 @@ def create_app(house: House) -> FastAPI:
     metrics = Metrics(house.measures)
     app.state.rooms = Rooms(house, keys, set(), rates, StatusHosts(house))
     app.state.metrics, app.state.pulse = metrics, Pulse(house)
-    app.add_middleware(Gate, keys=keys, rates=rates, metrics=metrics, noter=Noter(house.journal, house.clock))
-    app.add_exception_handler(HTTPException, idempotency.or_first_answer)
-    app.add_exception_handler(RequestValidationError, problems.on_invalid)
-    app.add_exception_handler(KeyTaken, idempotency.on_key_taken)
+    noter = Noter(house.journal, house.clock)
+    app.add_middleware(Gate, keys=keys, rates=rates, metrics=metrics, noter=noter)
+    for kind, handle in HANDLERS.items():
+        app.add_exception_handler(kind, handle)
+    straight = Straight(straight_routes(), HANDLERS)
+    app.short = straight, Gate(straight, keys, rates, metrics, noter)
     return app

@@ -88,14 +88,15 @@ class Route(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if self._is_plain and scope["method"] in (self.methods or ()):
+        if self.is_plain and scope["method"] in (self.methods or ()):
             response = await self.endpoint(JsonRequest(scope, receive))
             await response(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
 
     @cached_property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
+        """Whether its endpoint takes the request alone."""
         return list(signature(self.endpoint).parameters) == ["request"]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

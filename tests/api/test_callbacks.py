@@ -50,16 +50,16 @@ async def test_what_is_given_becomes_the_flows_variables(house: Standing) -> Non
         "max_duration_s": 60,
         "ring_timeout_s": {"callee": 9},
         "wait": "music",
-        "announce": {"caller": None, "callee": "hello"},
+        "announce": {"caller": None, "callee": "please-hold"},
         "warn_to": "both",
-        "confirm": {"prompt": "agree", "key": "5", "repeats": 1, "timeout_s": 9, "replay_key": "*", "hang_up_key": None},
+        "confirm": {"prompt": "please-hold", "key": "5", "repeats": 1, "timeout_s": 9, "replay_key": "*", "hang_up_key": None},
     }
     made = await house.callback(callee=SILENT, **given)
     call = house.patchbay.house.desk.live_call(made["id"][5:])
     assert call is not None
     for name, value in given.items():
         if name == "announce":
-            value = {"caller": "", "callee": "hello"}
+            value = {"caller": "", "callee": "please-hold"}
         assert call.vars[name] == value, name
 
 

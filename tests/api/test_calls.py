@@ -46,7 +46,7 @@ async def test_actions_need_a_call_that_is_far_enough(house: Standing) -> None:
     made = await house.callback(callee=SILENT)
     await house.until(made["id"], status="answered")
     for action in ("mute", "record", "pause_recording", "transfer", "play"):
-        more = {"play": {"prompts": ["hello"]}, "transfer": {"to": BUSY, "display": SHOWN}}.get(action, {})
+        more = {"play": {"prompts": ["please-hold"]}, "transfer": {"to": BUSY, "display": SHOWN}}.get(action, {})
         status, problem = await act(house, made["id"], action=action, **more)
         assert (status, problem["code"]) == (409, "not_possible_now"), action
         assert problem["detail"]
@@ -83,7 +83,7 @@ async def test_prompts_and_mutes_reach_a_bridged_call(house: Standing) -> None:
     for action in (
         {"action": "mute"},
         {"action": "unmute", "leg": "callee"},
-        {"action": "play", "leg": "callee", "prompts": ["hello"]},
+        {"action": "play", "leg": "callee", "prompts": ["please-hold"]},
     ):
         assert (await act(house, made["id"], **action))[0] == 202, action
 
@@ -93,7 +93,7 @@ async def test_whom_a_transfer_brought_is_named_like_any_leg(tmp_path: Path) -> 
     async with standing(tmp_path, {**PHONES, third: PHONES[CALLER]}) as house:
         made = await house.callback()
         await house.until(made["id"], status="bridged")
-        play = {"action": "play", "leg": "transfer", "prompts": ["hello"]}
+        play = {"action": "play", "leg": "transfer", "prompts": ["please-hold"]}
         assert (await act(house, made["id"], **play))[1]["detail"] == "there is no such leg"
         assert (await act(house, made["id"], action="transfer", to=third, display=SHOWN))[0] == 202
         joined = (await house.until_fact(made["id"], "call.leg.answered", leg="transfer"))["data"]["leg_id"]

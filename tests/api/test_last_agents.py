@@ -59,7 +59,7 @@ async def test_to_forget_needs_the_scope_and_is_in_the_audit_log_without_the_num
     assert (await house.http.delete(path, params=CUSTOMER, headers=reader)).status_code == 403
     assert (await house.http.delete(path, params=CUSTOMER)).status_code == 204
     seen = [one for one in await entries(house) if one["action"] == "DELETE /v1/numbers/{number_id}/last-agent"]
-    assert [one["result"] for one in seen] == ["done", "refused"]
+    assert sorted(one["result"] for one in seen) == ["done", "refused"]
     assert {one["target"] for one in seen} == {path.split("/")[3]}
     assert CALLEE not in str(seen)
 

@@ -49,9 +49,9 @@ async def test_every_field_of_the_api_has_its_option() -> None:
 
 
 async def test_pairs_are_json_where_they_can_be() -> None:
-    said = ["allowed=false", "ring_timeout_s=20", "announce=hello", 'otherwise={"action": "menu", "flow": "f"}']
+    said = ["allowed=false", "ring_timeout_s=20", "announce=please-hold", 'otherwise={"action": "menu", "flow": "f"}']
     otherwise = {"action": "menu", "flow": "f"}
-    assert pairs(said, "-") == {"allowed": False, "ring_timeout_s": 20, "announce": "hello", "otherwise": otherwise}
+    assert pairs(said, "-") == {"allowed": False, "ring_timeout_s": 20, "announce": "please-hold", "otherwise": otherwise}
     assert pairs((), "-") is None
     with pytest.raises(click.UsageError):
         pairs(["announce"], "--a-to-b")
@@ -60,7 +60,7 @@ async def test_pairs_are_json_where_they_can_be() -> None:
 async def test_a_callback_is_made_with_all_that_there_is(shared: Standing, run: Run) -> None:
     made = await run(
         "callback", "create", SILENT, CALLEE, "--display", SHOWN, "--wait", "music", "--announce-caller", "none",
-        "--announce-callee", "hello", "--warn", "both", "--confirm", "--confirm-repeats", 3, "--confirm-timeout", 9,
+        "--announce-callee", "please-hold", "--warn", "both", "--confirm", "--confirm-repeats", 3, "--confirm-timeout", 9,
         "--confirm-replay-key", "*", "--confirm-hang-up-key", "#", "--metadata", '{"order": {"id": 42}}',
         "--status-url", "http://127.0.0.1:9/told", "--max-duration", 600, "--reference", "mirror", "--json",
     )  # fmt: skip
@@ -73,7 +73,7 @@ async def test_a_callback_is_made_with_all_that_there_is(shared: Standing, run: 
     assert (live.vars["wait"], live.vars["warn_to"], live.vars["announce"]) == (
         "music",
         "both",
-        {"caller": "", "callee": "hello"},
+        {"caller": "", "callee": "please-hold"},
     )
     assert (live.metadata, live.status_url) == ({"order": {"id": 42}}, "http://127.0.0.1:9/told")
     for where in (("--disposition", "busy"), ("--from", "2090-01-01T00:00:00Z"), ("--to", "2020-01-01T00:00:00Z")):
@@ -90,7 +90,7 @@ async def test_every_action_is_done_and_what_it_does_not_take_is_said(shared: St
     call = (await shared.callback())["id"]
     await shared.until(call, status="bridged")
     for words in (
-        ("mute",), ("unmute", "--leg", "callee"), ("play", "hello", "hello", "--leg", "callee"),
+        ("mute",), ("unmute", "--leg", "callee"), ("play", "please-hold", "please-hold", "--leg", "callee"),
         ("record", "--recording-notice", "none"),
         ("pause_recording",), ("resume_recording",), ("stop_recording",),
     ):  # fmt: skip
@@ -112,13 +112,13 @@ async def test_every_action_is_done_and_what_it_does_not_take_is_said(shared: St
 async def test_a_binding_is_made_changed_and_its_events_are_listed(shared: Standing, run: Run) -> None:
     name = await pool(shared, *X, name="mirror")
     made = await run(
-        "binding", "create", CALLER, CALLEE, "--pool", name, "--a-to-b", "record=true", "--a-to-b", "announce=hello",
+        "binding", "create", CALLER, CALLEE, "--pool", name, "--a-to-b", "record=true", "--a-to-b", "announce=please-hold",
         "--b-to-a", "allowed=false", "--a-pin", "471147", "--block", BUSY, "--block", SILENT, "--metadata", '{"k": 1}',
         "--json",
     )  # fmt: skip
     assert made.code == 0, made.err
     binding = made.json["id"]
-    assert (made.json["a_to_b"]["record"], made.json["a_to_b"]["announce"]) == (True, "hello")
+    assert (made.json["a_to_b"]["record"], made.json["a_to_b"]["announce"]) == (True, "please-hold")
     assert (made.json["b_to_a"]["allowed"], made.json["pins"], made.json["block"]) == (False, ["a"], [BUSY, SILENT])
     assert "471147" not in made.out
     changed = await run(
@@ -147,9 +147,9 @@ async def test_a_binding_is_made_changed_and_its_events_are_listed(shared: Stand
 
 async def test_a_pool_is_changed(shared: Standing, run: Run) -> None:
     name = await pool(shared, name="changing")
-    changed = await run("pool", "change", name, "--cool-off", 90, "--unknown", "prompt", "--prompt", "hello", "--json")
+    changed = await run("pool", "change", name, "--cool-off", 90, "--unknown", "prompt", "--prompt", "please-hold", "--json")
     assert {key: changed.json[key] for key in ("cool_off_s", "unknown", "prompt")} == {
-        "cool_off_s": 90, "unknown": "prompt", "prompt": "hello",
+        "cool_off_s": 90, "unknown": "prompt", "prompt": "please-hold",
     }  # fmt: skip
     assert (await run("pool", "change", name, "--prompt", "none", "--json")).json["prompt"] is None
     assert ((await run("pool", "change", name)).code, (await run("pool", "change", "pool_no", "--cool-off", 1)).code) == (2, 3)
