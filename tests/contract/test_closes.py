@@ -32,7 +32,7 @@ async def test_after_the_limit_both_phones_are_let_go(node: Node) -> None:
     far = await node.expect(ev.LegEnded, talk.far)
     near = await node.expect(ev.LegEnded, talk.near)
     assert far.why == "limit"
-    assert near.why in ("limit", "platform")
+    assert near.why == "platform"
     assert far.bridged_at is not None
     assert 1500 <= far.at - far.bridged_at <= 5000
     assert _never_held_again(node, talk)

@@ -34,9 +34,11 @@ _SIP = re.compile(r"sip:([1-6][0-9]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, taken apart.  Times in ms.  ``came_in``: somebody called us on this leg."""
+    """One line, taken apart.  Times in ms.  ``came_in``: somebody called us on this leg; ``far``: it was dialled for another,
+    and has the limit of their talk, whose cause that other leg only takes over."""
 
     came_in: bool
+    far: bool
     leg: str
     step: str
     result: str
@@ -90,7 +92,8 @@ def line(
     number = int(response[1]) if response else None
     known = int(q850) if q850.isdecimal() else None
     joined = ms(bridged) if peer else None
-    return Line(came_in, leg, step, result, min(rang, default=None), ms(answered), joined, over, cause, known, number, who)
+    first = min(rang, default=None)
+    return Line(came_in, bool(peer), leg, step, result, first, ms(answered), joined, over, cause, known, number, who)
 
 
 def ms(text: str) -> int | None:
@@ -124,7 +127,7 @@ def _why(line: Line) -> Why:
     if line.who.startswith("recv_"):
         return "remote"
     if line.answered is not None:
-        return "limit" if line.cause == "ALLOTTED_TIMEOUT" else "platform"
+        return "limit" if line.far and line.cause == "ALLOTTED_TIMEOUT" else "platform"
     if line.came_in:
         return "platform"
     if line.cause in TIMERS:

@@ -169,8 +169,8 @@ def _same_shape(verb: Connect) -> None:
     assert re.fullmatch(
         r'GOSUB patchbay-connect (s|warn) 1 "[0-9A-Z]{30}\|\+?[0-9]{1,20}@[a-z][a-z0-9_-]*\|\+?[0-9]{1,20}\|[0-9]+\|'
         r"giIb\(patchbay-far\^[0-9A-Z]{28}[0-9]{21}\^1\)"
-        r"(U\((patchbay-say\^[a-z0-9-]*\^[a-z0-9/&-]*|patchbay-up)\))?(A\([a-z0-9/-]*:[a-z0-9/-]*\))?L\([0-9:]+\)[rm]?\|"
-        r'([0-9A-Z]{30})?\|(joined)?\|(end)?(\|(yes|no)\|(yes|no)\|[a-z0-9/-]*)?"',
+        r"(U\((patchbay-say\^[a-z0-9_-]*\^[a-z0-9_/&-]*|patchbay-up)\))?(A\([a-z0-9_/-]*:[a-z0-9_/-]*\))?L\([0-9:]+\)[rm]?\|"
+        r'([0-9A-Z]{30})?\|(joined)?\|(end)?(\|(yes|no)\|(yes|no)\|[a-z0-9_/-]*)?"',
         line,
         re.ASCII,
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.verbs import Answer, Ask, Connect, Detect, Dial, Join, Play, Verb
+from controller.core.verbs import PROMPT_NAME, Answer, Ask, Connect, Detect, Dial, Join, Play, Verb
 from controller.drivers.freeswitch import commands
 from controller.ports import VerbRefused
 
@@ -194,7 +194,7 @@ def test_small_commands() -> None:
 
 DIAL_FIELDS = ["number", "display", "trunk", "leg", "id"]
 CONNECT_FIELDS = ["far", "number", "trunk", "display", "record", "notice", "warn", "leg", "id"]
-_FILE = r"\$\{PB_SAY\}/[a-z0-9-]+\.wav"
+_FILE = r"\$\{PB_SAY\}/[a-z0-9_-]+\.wav"
 _FILES = rf"({_FILE}|file_string://{_FILE}(!{_FILE})+)"
 _VARIABLES = (
     r"origination_caller_id_number=\+?[0-9]{1,20},origination_caller_id_name=\+?[0-9]{1,20},ignore_display_updates=true,"
@@ -258,7 +258,7 @@ def test_no_prompt_leaves_the_folder_of_prompts(name: str) -> None:
             command = make()
         except VerbRefused:
             continue
-        assert re.fullmatch(r"[a-z0-9-]{1,64}", name, re.ASCII)
+        assert re.fullmatch(PROMPT_NAME, name, re.ASCII)
         assert f"${{PB_SAY}}/{name}.wav" in command
 
 
