@@ -146,6 +146,11 @@ def read(body: bytes) -> Connect | Announce | Menu | Reject:
         raise Unfit("the answer: too deep") from None
 
 
+def prompts_of(answer: Connect | Announce | Menu | Reject) -> dict[str, str | None]:
+    """What an answer lets somebody hear, by its field."""
+    return {name: getattr(answer, name, None) for name in ("announce", "prompt")}
+
+
 def stored(answer: Connect | Announce | Menu | Reject) -> dict[str, Any]:
     """An answer as JSON, without what it leaves out."""
     return answer.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -24,7 +24,7 @@ from controller.core.notation import ROUTE
 from controller.core.route import Earlier, Extension, Routed
 from controller.core.verbs import LookUp
 from controller.ports import Clock
-from controller.services.answers import ANSWER, NOBODY, Announce, Connect, Menu, Reject, Unfit, read
+from controller.services.answers import ANSWER, NOBODY, Announce, Connect, Menu, Reject, Unfit, prompts_of, read
 from controller.services.arrivals import Arrival, Refusal, Resolver, Taken
 from controller.services.asking import Asker, NotAnswered
 from controller.services.flows import FlowBook
@@ -155,9 +155,8 @@ class RoutedCalls:
         routed = call.routed
         within_s = routed.route.timeout_ms / 1000
         answer = read(await self._asker.ask(routed.tenant, url, routed.secrets, call.id, call.body(), within_s))
-        for name in ("announce", "prompt"):
-            if await self._prompts.missing((getattr(answer, name, None),)):
-                raise Unfit(f"{name}: no node has a prompt of this name")
+        if await self._prompts.missing(prompts_of(answer).values()):
+            raise Unfit("the answer: no node has a prompt of this name")
         return answer
 
     async def _taken(self, call: Question, answer: Connect | Announce | Menu | Reject, by: str, reason: str = "") -> Taken:

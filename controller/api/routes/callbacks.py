@@ -257,9 +257,9 @@ async def create(request: Request) -> Response:
     """Queue a callback.  The answer's `id` is the call's."""
     asked = await asked_once(request, "callbacks:write")
     new = await read(request, NewCallback)
+    await check_prompts(asked.house, _prompts(new))
     if new.status_url is not None:
         await asked.rooms.status.ensure(asked.tenant, new.status_url)
-    await check_prompts(asked.house, _prompts(new))
     await _check_agent(asked.house, asked.tenant, new)
     version = _flow_version(asked.house, new)
     now = asked.house.clock.now()

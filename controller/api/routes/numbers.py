@@ -22,7 +22,7 @@ from controller.api.status import Url
 from controller.core.masking import SPOTS
 from controller.core.route import WINDOW_S, Extension
 from controller.core.route import Route as XRoute
-from controller.services.answers import BYTES, NOBODY, Answer, Menu, stored
+from controller.services.answers import BYTES, NOBODY, Answer, Menu, prompts_of, stored
 from controller.services.question import CONTEXT
 from controller.services.webhooks_guard import Forbidden
 from controller.services.webhooks_sign import new_secret
@@ -202,7 +202,7 @@ async def _route(asked: Asked, route: RouteIn | None) -> XRoute | None:
 
 
 def _prompts(route: RouteIn) -> dict[str, str | None]:
-    asked = {f"route.answer.{name}": getattr(route.answer, name, None) for name in ("announce", "prompt")}
+    asked = {"route.answer." + field: name for field, name in prompts_of(route.answer).items()}
     return asked if route.extension is None else {**asked, "route.extension.prompt": route.extension.prompt}
 
 

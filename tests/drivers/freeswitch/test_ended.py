@@ -79,6 +79,10 @@ def test_the_end_of_a_talk() -> None:
     assert judged("MANAGER_REQUEST", 16, "", "send_bye", True)[0] == "platform"
 
 
+def test_the_limit_is_the_far_legs_and_the_near_one_only_takes_its_cause_over() -> None:
+    assert judged("ALLOTTED_TIMEOUT", 16, "", "send_bye", True, leg=LEG, peer="")[:3] == ("platform", 200, 16)
+
+
 @pytest.mark.parametrize(
     ("cause", "said", "who", "why", "q850"),
     [
