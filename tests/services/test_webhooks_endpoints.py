@@ -51,24 +51,29 @@ async def test_a_dead_endpoint_is_parked_after_the_schedule_and_gets_everything_
 
 async def test_one_poisoned_call_is_parked_alone(database_url: str) -> None:
     async with business(database_url, retry_s=(0, 0.01, 0.01)) as house:
-        calls = stories(3)
-        poisoned = "call_" + calls[0][0].call.id
+        calls, meanwhile, later = stories(3), stories(1, first=9), stories(1, first=10)
+        poisoned = calls[0][0].call.id
+        others_got_through = asyncio.Event()
 
         def answer(request: Request) -> Reply:
-            return Reply(400) if request.event["call_id"] == poisoned and request.event["sequence"] == 2 else OK
+            if request.event["call_id"] != "call_" + poisoned or request.event["sequence"] != 2:
+                return OK
+            return Reply(400, after=others_got_through if receiver.sequences(poisoned).count(2) == 3 else None)
 
         async with Receiver(answer) as receiver:
             await house.endpoint(receiver)
             async with house.running():
                 await house.happens(mixed(calls))
-                await all_arrived(house, receiver, calls[1:])
-                more = stories(1, first=9)
+                await receiver.until(lambda r: r.sequences(poisoned).count(2) == 3)
+                await house.happens(mixed(meanwhile))
+                await all_arrived(house, receiver, calls[1:] + meanwhile)
+                others_got_through.set()
                 await house.store.until(lambda s: any(c.state == "parked" for c in s.cursors.values()))
-                await house.happens(mixed(more))
-                await all_arrived(house, receiver, more)
-            assert receiver.sequences(calls[0][0].call.id) == [1, 2, 2, 2]
+                await house.happens(mixed(later))
+                await all_arrived(house, receiver, later)
+            assert receiver.sequences(poisoned) == [1, 2, 2, 2]
             assert house.store.states == {}
-            cursor = house.store.cursors["e1", calls[0][0].call.id]
+            cursor = house.store.cursors["e1", poisoned]
             assert (cursor.next_sequence, cursor.attempt, cursor.last_status, cursor.last_error) == (2, 3, 400, "HTTP 400")
 
 
