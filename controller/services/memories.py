@@ -5,8 +5,8 @@ any answer, that there is none.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -43,6 +43,10 @@ class Memory(Protocol):
     @property
     def reference(self) -> str | None:
         """The business's own name for the callback."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        """What the business wants echoed."""
 
 
 class MemoryStore(Protocol):
@@ -83,7 +87,7 @@ class Memories:
         self._tasks.spawn(self._note(found.id))
         told = ("memory.used", {"memory_id": "mem_" + found.id, "callback_id": "call_" + ids.call_of(found.id)})
         numbers = {"callee": found.forward_to or found.caller, "callee_display": arrival.called}
-        return Taken(found.tenant, FLOW, numbers, reference=found.reference, told=(told,))
+        return Taken(found.tenant, FLOW, numbers, reference=found.reference, metadata=found.metadata, told=(told,))
 
     async def unknown(self, arrival: Arrival) -> Taken | None:
         """Whoever dials a number that a tenant shows is told that nobody is to be reached by it."""

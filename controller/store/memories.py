@@ -2,21 +2,26 @@
 
 They are made by the unit that dials the callee (``units.unit_rows``), so that there is one before the phone rings."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
+from controller.core import ids
+from controller.store import codec
 from controller.store.backend import Backend
 from controller.store.queries import AnyRow, newest, one, page
 from controller.store.rows import Page
-from controller.store.tables import DISPLAY_NUMBER, TENANT
+from controller.store.tables import CALL, DISPLAY_NUMBER, TENANT
 from controller.store.tables_memory import MEMORY
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """``party`` dials ``display`` and reaches ``caller``, or ``forward_to``.  ``id``: of the leg that made it."""
+    """``party`` dials ``display`` and reaches ``caller``, or ``forward_to``.  ``id``: of the leg that made it.
+
+    ``metadata``: of the callback, where it is asked for."""
 
     id: str
     tenant: str
@@ -29,6 +34,7 @@ class Memory:
     expires_at: int
     used_at: int | None
     uses: int
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Memories:
@@ -38,14 +44,14 @@ class Memories:
         self._backend = backend
 
     async def dialled(self, display: str, party: str, now: int) -> Memory | None:
-        """What is remembered when ``party`` dials ``display``; nothing of a suspended tenant."""
+        """What is remembered when ``party`` dials ``display``, with its metadata; nothing of a suspended tenant."""
         query = (
             select(MEMORY)
             .join(TENANT, TENANT.c.id == MEMORY.c.tenant)
             .where(MEMORY.c.display == display, MEMORY.c.party == party, MEMORY.c.expires_at > now)
             .where(TENANT.c.suspended_at.is_(None))
         )
-        return await self._backend.read(lambda db: one(db, query, _memory))
+        return await self._backend.read(lambda db: _with_metadata(db, one(db, query, _memory)))
 
     async def owner(self, number: str) -> str | None:
         """The tenant that shows this number, unless it is suspended."""
@@ -99,4 +105,12 @@ class Memories:
 
 
 def _memory(row: AnyRow) -> Memory:
-    return Memory(*(getattr(row, name) for name in Memory.__slots__))
+    return Memory(*(getattr(row, column.name) for column in MEMORY.columns))
+
+
+def _with_metadata(db: Connection, memory: Memory | None) -> Memory | None:
+    """As the business gave it with the callback, for as long as that is kept."""
+    if memory is None:
+        return None
+    state = db.execute(select(CALL.c.state).where(CALL.c.id == ids.call_of(memory.id))).scalar_one_or_none()
+    return memory if state is None else replace(memory, metadata=codec.decode(state).metadata)

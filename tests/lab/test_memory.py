@@ -10,13 +10,16 @@ from tests.lab.stage import Stage
 from tests.lab.test_callback_later import Asked
 
 WITHIN_S = 40.0
+METADATA = {"order": [42, None]}
 
 
 class Remembered(Asked):
     """A callback that is over, and what is remembered of it."""
 
     def __init__(self, stage: Stage, caller: str = A, callee: str = "", ttl_s: int = 3600) -> None:
-        super().__init__(stage, caller, callee or stage.lab.number("hangup_early"), memory_ttl_s=ttl_s, reference="memory")
+        super().__init__(
+            stage, caller, callee or stage.lab.number("hangup_early"), memory_ttl_s=ttl_s, reference="memory", metadata=METADATA
+        )
         self.ended()
 
     @property
@@ -122,6 +125,8 @@ def test_the_callee_dials_the_display_number_and_reaches_the_original_caller(sta
     assert asked.memory()["uses"] == 1
     told = stage.receiver.wait_for(record["id"], lambda facts: any(f["type"] == "cdr.created" for f in facts), WITHIN_S)
     assert "memory.used" in [fact["type"] for fact in told]
+    assert [(fact["reference"], fact["metadata"]) for fact in told] == [("memory", METADATA)] * len(told)
+    assert record["metadata"] == METADATA
 
 
 def test_after_a_change_the_new_caller_is_reached_and_after_forgetting_nobody(stage: Stage) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 
+from sqlalchemy import delete
+
 from controller.core import events as ev
 from controller.core import ids
 from controller.ports import Unit
 from controller.store.database import Database
+from controller.store.tables import CALL
 from tests.core.story import NUMBERS, T0
 from tests.store.calls import NODE, OTHER, TENANT, after, call_id, queued
 
@@ -13,9 +16,9 @@ TTL_S = 100
 DISPLAY, PARTY = NUMBERS["callee_display"], NUMBERS["callee"]
 
 
-def until_the_callee_is_dialled(number: int = 1, **variables: object) -> list[Unit]:
+def until_the_callee_is_dialled(number: int = 1, metadata: dict[str, object] | None = None, **variables: object) -> list[Unit]:
     """The units of a call up to its Connect, which is the last."""
-    unit = queued(number, vars={"memory_ttl_s": TTL_S, **variables})
+    unit = queued(number, vars={"memory_ttl_s": TTL_S, **variables}, metadata=metadata)
     units = [unit]
     leg, play = ids.leg_id(unit.call.id, 1), ids.verb_id(unit.call.id, 2)
     at = T0 + 1000 * number
@@ -45,6 +48,18 @@ async def test_there_is_one_from_the_unit_on_that_dials_the_callee(db: Database)
     assert (memory.created_at, memory.expires_at) == (T0 + 1002, T0 + 1002 + 1000 * TTL_S)
     assert await db.memories.dialled(PARTY, DISPLAY, T0) is None
     assert await db.memories.dialled(DISPLAY, PARTY, memory.expires_at) is None
+
+
+async def test_what_the_business_wants_echoed_is_found_for_as_long_as_its_call_is_kept(db: Database) -> None:
+    for unit in until_the_callee_is_dialled(metadata={"order": [42, None]}):
+        await db.calls.commit(unit)
+    memory = await db.memories.dialled(DISPLAY, PARTY, T0)
+    assert memory is not None
+    assert memory.metadata == {"order": [42, None]}
+    await db.backend.write(lambda connection: connection.execute(delete(CALL)))
+    memory = await db.memories.dialled(DISPLAY, PARTY, T0)
+    assert memory is not None
+    assert (memory.caller, memory.metadata) == (NUMBERS["caller"], None)
 
 
 async def test_a_call_without_a_time_to_live_leaves_none(db: Database) -> None:
