@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from controller.lab.phones.ear import Sound, Stream
+from controller.lab.phones.scenario import TOLD_BY_THE_LAB
 from controller.lab.phones.table import Phone
 from controller.lab.phones.trace import SipMessage
 
@@ -40,14 +41,21 @@ class SeenCall:
     packets_out: int = 0
     remote: tuple[str, int] | None = None  # the PBX's RTP address
     has_sound: bool = False  # both sides have named theirs
+    _open: set[str] = field(default_factory=set)
 
     @property
     def shown(self) -> str:
         """The number in the INVITE's From: what the phone showed, or for a call that it placed its own."""
         return self.invite.headers.get("From", "").partition("sip:")[2].partition("@")[0]
 
+    @property
+    def between(self) -> bool:
+        """Between a message and its answer: a request that the phone has not answered, or a final answer without its ACK."""
+        return bool(self._open)
+
     def take(self, message: SipMessage) -> Change:
         """Note a message, and say what it means for the call: "sound": where its sound goes may have changed."""
+        self._follow(message)
         if len(self.messages) < MOST_MESSAGES:
             self.messages.append(message)
         if message.body and not message.sent:
@@ -62,6 +70,18 @@ class SeenCall:
         """Note what came and went by sound so far."""
         self.sounds, self.keys_heard = stream.heard(), stream.keys_heard
         self.packets_in, self.packets_out = stream.packets_in, stream.packets_out
+
+    def _follow(self, message: SipMessage) -> None:
+        """Keep the CSeq of what is not answered yet; a 200 to an INVITE waits for its ACK, which has the same number."""
+        number = message.headers.get("CSeq", "").partition(" ")[0]
+        if message.method == "ACK":
+            self._open.discard(f"{number} ACK")
+        elif message.status == 0 and not message.sent and not message.method.startswith(TOLD_BY_THE_LAB):
+            self._open.add(f"{number} {message.method}")
+        elif message.status > 100:
+            self._open.discard(f"{number} {message.method}")
+            if message.method == "INVITE" and message.status >= 200:
+                self._open.add(f"{number} ACK")
 
     def _response(self, message: SipMessage) -> Change:
         if message.method != "INVITE" or message.status == 100:
@@ -138,8 +158,8 @@ class Book:
         phone = self._phones.get("+" + whose.partition("sip:")[2].partition("@")[0].removeprefix("+"))
         if phone is None:
             return None
-        call = SeenCall(message.call_id, phone, "out" if message.sent else "in", message, [message])
-        call.remote = None if message.sent else message.media()
+        call = SeenCall(message.call_id, phone, "out" if message.sent else "in", message)
+        call.take(message)
         self._calls[call.call_id] = call
         self._forget()
         return call, "noted"

@@ -16,7 +16,7 @@ from controller.lab.phones.switchboard import PhonesFailed, Switchboard
 
 LONGEST_WAIT_S = 0.1  # tones are no news of their own: who waits for one looks again after this
 GATHER_S = 0.01  # news come in bursts: whoever waits is told once of each
-RINGS_WITHIN_S = 2.0
+SETTLED_WITHIN_S = 2.0
 _METHODS = {"hang_up": HANG_UP, "answer": ANSWER, "reject": REJECT}
 
 
@@ -49,8 +49,7 @@ class Control:
                     await _at_most(LONGEST_WAIT_S, self._news)
                     await asyncio.sleep(GATHER_S)
             case {"do": "hang_up" | "answer" | "reject" as what, "call_id": str(call_id)}:
-                if what != "hang_up":
-                    await self._rings(board, call_id)
+                await self._settled(board, call_id)
                 board.tell(_METHODS[what], call_id)
             case {"do": "press", "call_id": str(call_id), "keys": str(keys)}:
                 if not board.press(call_id, keys):
@@ -63,12 +62,13 @@ class Control:
                 return {"error": f"no such request: {request}"}
         return {"version": self.version}
 
-    async def _rings(self, board: Switchboard, call_id: str) -> None:
-        """Once the phone has said that it rings: SIPp gives a call up that is told anything between its INVITE and its first
-        answer.  One that is silent is not waited for longer than RINGS_WITHIN_S."""
+    async def _settled(self, board: Switchboard, call_id: str) -> None:
+        """Once the phone is not between a message and its answer: SIPp gives a call up that is told anything before it has said
+        that it rings, and does nothing more for one that is told to let go between its 200 and the ACK.  A phone that is silent
+        is not waited for longer than SETTLED_WITHIN_S."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(RINGS_WITHIN_S):
-                while (call := board.book.call(call_id)) is not None and call.ringing_at is call.status is None:
+            async with asyncio.timeout(SETTLED_WITHIN_S):
+                while (call := board.book.call(call_id)) is not None and call.between:
                     await self._news.wait()
 
     async def serve(self, board: Switchboard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

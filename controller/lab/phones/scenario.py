@@ -12,6 +12,7 @@ from itertools import count
 from controller.lab.phones import sipp_xml as x
 from controller.lab.phones.table import Phone
 
+TOLD_BY_THE_LAB = "LAB"
 ANSWER, REJECT, HANG_UP = "LABANSWER", "LABREJECT", "LABBYE"  # the methods that tell a running call what to do
 TOO_LONG_MS = 4 * 3600 * 1000  # no call of a lab lasts longer
 REASONS = {
