@@ -97,7 +97,7 @@ class Calls:
 
     def _place(self, live: LiveCall) -> None:
         """Keep started calls by node: the many that wait are not looked at with every tick."""
-        if live.call.node:
+        if live.call.node and not live.gone:
             self._started.setdefault(live.call.node, {})[live.call.id] = live
 
     def _drop(self, call: Call) -> None:
@@ -105,15 +105,16 @@ class Calls:
         self._started.get(call.node, {}).pop(call.id, None)
 
     def forget_node(self, node: str) -> None:
-        """Drop a node's calls from memory: another process owns them now."""
-        for call in self.of_node(node):
-            self._drop(call)
+        """Drop a node's calls from memory: another process owns them now, or this one anew.  What waits in them is over."""
+        for live in list(self._started.get(node, {}).values()):
+            live.gone = True
+            self._drop(live.call)
 
     async def open(self, unit: Unit, verbs: Iterable[Verb] = ()) -> None:
         """Write a new call and take it in; one that begins at once has first ``verbs`` to be done.  Raises NotSaved."""
         todo, note = list(verbs), current()
         live = LiveCall(unit.call, self._flows.version(unit.call.flow, unit.call.flow_version))
-        live.call, live.cleared = self._clear_to_ring(live, unit.call, todo)
+        live.call, live.cleared = clear_to_ring(live, unit.call, todo, self.ready)
         try:
             await self._store.commit(replace(unit, call=live.call, notes=() if note is None else (note,)))
         except InDoubt:
@@ -201,6 +202,9 @@ class Calls:
         try:
             while live.inbox:
                 letters = [live.inbox.popleft() for _ in range(len(live.inbox))]
+                if live.gone:
+                    self._refuse(letters, LeaseLost("its node was let go of"))
+                    continue
                 if await self._unit(live, letters):
                     tries = 0
                     continue
@@ -229,7 +233,7 @@ class Calls:
             facts.extend(decision.facts)
             follower = follower or decision.follower
         if durable:
-            call, cleared = self._clear_to_ring(live, call, verbs)
+            call, cleared = clear_to_ring(live, call, verbs, self.ready)
             following = None if follower is None else Unit(follower.call, follower.facts, created=True)
             try:
                 await self._store.commit(Unit(call, tuple(facts), notes=tuple(notes), follower=following))
@@ -256,9 +260,6 @@ class Calls:
         self._tell(call, call, facts)
         self.opened(call)
 
-    def _clear_to_ring(self, live: LiveCall, call: Call, verbs: list[Verb]) -> tuple[Call, set[str]]:
-        return clear_to_ring(live, call, verbs, self.ready)
-
     async def _counted(self, live: LiveCall, call: Call, letters: list[Letter], error: InDoubt) -> bool:
         """Whether a unit in doubt counted after all.  Until that is known, clients are refused and the PBX's word waits."""
         live.doubt = error
@@ -279,7 +280,7 @@ class Calls:
             log.warning("call not reloaded", call=live.call.id, reason=str(fault))
             self._refuse(letters, error)
             return False
-        if stored is None or is_same(stored, live.call) or not self.owned(stored.node):
+        if live.gone or stored is None or is_same(stored, live.call) or not self.owned(stored.node):
             log.warning("call let go", call=live.call.id, reason=str(error))
             self._refuse(letters, error)
             live.inbox.clear()
@@ -318,7 +319,7 @@ class Calls:
             if live.call.node != before.node:
                 self._place(live)
             self._tell(before, live.call, facts)
-        if verbs:
+        if verbs and not live.gone:
             live.verbs.extend(verbs)
             self.act(live)
 

@@ -44,7 +44,7 @@ class LiveCall:
     """A call in memory: as last committed, with its flow, what waits for it, and the verbs to be done in order.
 
     ``cleared``: ringing verbs that were committed as on their way by this process and not sent yet; ``doubt``: nobody knows yet
-    whether its last unit counted."""
+    whether its last unit counted; ``gone``: its node was let go of, and whoever owns it next reads the call anew."""
 
     call: Call
     flow: Flow
@@ -55,6 +55,7 @@ class LiveCall:
     acting: bool = False
     cleared: set[str] = field(default_factory=set)
     doubt: NotSaved | None = None
+    gone: bool = False
 
 
 class Flows(Protocol):

@@ -16,8 +16,7 @@ from controller.core.call import CallStatus, Leg, LegState, changed
 from controller.core.draft import Draft
 from controller.core.facts import leg_data
 from controller.drivers.simulator.link import Simulator
-from controller.services import conductor, resync
-from controller.services.calls import Calls
+from controller.services import calls, conductor, resync
 from controller.services.scheduler import Scheduler
 from controller.store.sqlite_units import INSERT_FACT
 from tests.crash import points
@@ -52,7 +51,7 @@ def dial_without_being_marked_as_sending() -> Any:
 
     together = ExitStack()
     together.enter_context(patch.object(conductor.Conductor, "_may_ring", may_ring))
-    together.enter_context(patch.object(Calls, "_clear_to_ring", lambda _self, _live, call, _verbs: (call, set())))
+    together.enter_context(patch.object(calls, "clear_to_ring", lambda _live, call, _verbs, _ready: (call, set())))
     return together
 
 
