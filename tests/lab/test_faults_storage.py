@@ -17,7 +17,7 @@ from tests.lab.story import TRUE_MS, off_ms
 from tests.lab.test_callback_hangups import callee_ringing
 
 WHAT_IS_LEFT = ((503, "storage_unavailable"), (503, "pbx_unavailable"))
-"""Of a call that lives: the latter once the lease on its PBX has run out, which takes as long as two wishes that wait in vain."""
+"""Of a call that lives: the latter once the lease on its PBX has run out, as it may while two wishes wait in vain."""
 Fault = Callable[[Doomed], "contextmanager[None]"]
 
 
