@@ -232,8 +232,8 @@ async def test_a_whisper_is_heard_by_one_side_alone(node: Node, side: str) -> No
 async def test_the_bridge_goes_on_after_a_whisper(node: Node) -> None:
     talk = node.talk()
     await talk.bridged(A, B)
-    await talk.do(Whisper, talk.near, prompts=("beep",))
-    call = await talk.seen(A, lambda call: heard(call, node.lab.prompt("beep")) > 0.2)
+    await talk.do(Whisper, talk.near, prompts=("long-please-hold",))
+    call = await talk.seen(A, lambda call: heard(call, node.lab.prompt("please-hold")) > 0.4)
     until = call["heard"][-1]["end"]
     tone = node.lab.tone(B)
     await talk.seen(A, lambda call: any(s["hz"] == tone and s["end"] > until + 0.5 for s in call["heard"]))
