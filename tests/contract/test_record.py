@@ -12,6 +12,7 @@ import pytest
 from controller.config import Settings
 from controller.core import events as ev
 from controller.core.verbs import Hangup, Notice, PauseRecord, Record, StopRecord
+from controller.drivers.asterisk import commands
 from controller.lab.phones.client import Call
 from controller.lab.phones.ear import Sound
 from controller.lab.prompts import TONE_S
@@ -219,6 +220,22 @@ async def _begun(file: Path, within_s: float = 5.0) -> int:
         assert time.monotonic() < deadline, "nothing is recorded"
         await asyncio.sleep(0.02)
     return (await asyncio.to_thread(file.stat)).st_size
+
+
+async def test_a_notice_that_would_not_have_been_passed_on_is_not_spoken_and_nothing_is_kept(
+    node: Node, settings: Settings, pbx_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pbx_kind != "asterisk":
+        pytest.skip("only on Asterisk another channel speaks, and is not heard before a third passes it on")
+    passed_on = commands.passed_on
+    monkeypatch.setattr(commands, "passed_on", lambda spy: {**passed_on(spy), "Variable": "PB_NOT_YET"})
+    talk = node.talk()
+    await talk.bridged(A, B)
+    record = await _notice(talk)
+    assert (await node.expect(ev.VerbDone, talk.near, verb=record.id)).result == "failed"
+    await talk.end(talk.near, talk.far)
+    assert not any([_heard(node, await talk.over(number)) for number in (A, B)])
+    assert not _raw(settings, record.recording).exists()
 
 
 @pytest.mark.parametrize("how", ["stopped", "the other leaves", "no such prompt"])

@@ -18,6 +18,7 @@ Fields = dict[str, str | list[str]]
 _PROMPT = re.compile(PROMPT_NAME, re.ASCII)
 _TRUNK = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,149}", re.ASCII)
+_SPY = re.compile(r"Local/spy@patchbay-whisper-[0-9a-f]{1,16};2", re.ASCII)
 _FOLDER = re.compile(r"/[A-Za-z0-9/._-]{1,400}", re.ASCII)
 _STOP = re.compile(r"[0-9*#]?", re.ASCII)
 _BREAKS = re.compile(r"[\r\n\x00]")
@@ -125,6 +126,12 @@ def _speak(channel: str, files: str) -> Fields:
             "Variable": [f"__PB_TARGET={_channel(channel)}", f"PB_FILES={files}"],
         }
     )
+
+
+def passed_on(spy: str) -> Fields:
+    """What is said to this half of a Local channel reaches the leg from now on: the other half may speak."""
+    speaks = _matching(_SPY, "whispering channel", spy)[:-1] + "1"
+    return _checked({"Action": "Setvar", "Channel": speaks, "Variable": "PB_PASSED", "Value": "1"})
 
 
 def set_global(name: str, value: str) -> Fields:

@@ -7,6 +7,7 @@ session is gone (``LegHeld`` with step and result).  Everything else that happen
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Self
 
@@ -22,10 +23,10 @@ from controller.drivers.asterisk.ami import Message
 from controller.drivers.asterisk.does import Does
 from controller.drivers.asterisk.ended import Journal
 from controller.drivers.asterisk.hook import Hook as HookServer
-from controller.drivers.asterisk.hook import Session
+from controller.drivers.asterisk.hook import Session, quietly
 from controller.drivers.asterisk.link import Link
 from controller.drivers.asterisk.recording import Recorder
-from controller.ports import Clock, LegSeen, Unreachable
+from controller.ports import Clock, LegSeen, Unreachable, VerbRefused
 
 log = structlog.get_logger(__name__)
 
@@ -127,6 +128,10 @@ class AsteriskPbx:
         if message["Event"] == "OriginateResponse":
             self._does.not_originated(message.get("Uniqueid", ""))
             self._recorder.silent(message.get("Uniqueid", ""), "")
+            return
+        if message["Event"] == "ChanSpyStart":
+            with suppress(VerbRefused):  # a channel that is none of ours
+                self._link.send(commands.passed_on(message.get("SpyerChannel", ""))).add_done_callback(quietly)
             return
         if message["Event"] == "Hangup":
             self._recorder.silent(message.get("Uniqueid", ""), message.get("$PB_LINE", ""))

@@ -232,6 +232,19 @@ def test_what_is_recorded_is_noted_on_the_leg_and_the_notice_is_a_channel_of_its
     assert notice["Variable"] == ["__PB_TARGET=1700000000.7", "PB_FILES=/srv/prompts/recorded"]
 
 
+def test_the_half_that_speaks_is_told_that_it_is_passed_on() -> None:
+    told = commands.passed_on("Local/spy@patchbay-whisper-0000002a;2")
+    assert (told["Channel"], told["Variable"], told["Value"]) == ("Local/spy@patchbay-whisper-0000002a;1", "PB_PASSED", "1")
+
+
+@pytest.mark.parametrize(
+    "spy", ["", "PJSIP/lab-00000001", "Local/spy@patchbay-whisper-0000002a;1", "Local/spy@other-0000002a;2", "Local/a\r\nb;2"]
+)
+def test_no_other_channel_is_told_that(spy: str) -> None:
+    with pytest.raises(VerbRefused):
+        commands.passed_on(spy)
+
+
 @pytest.mark.parametrize("folder", ["relative", "/a b", "/a,b", "/a&b", "/a\nb", "/a$b", "/a;b"])
 def test_a_folder_that_asterisk_could_misread_is_refused(folder: str) -> None:
     with pytest.raises(VerbRefused):
