@@ -35,7 +35,7 @@ def test_a_muted_side_is_not_heard_and_hears_on(story: Story, leg: str, other: s
 def test_what_is_played_to_one_side_is_not_heard_by_the_other(story: Story, leg: str, other: str) -> None:
     story.begin()
     story.talk()
-    story.must("play", leg=leg, prompts=["please-hold"])
+    story.must("play", leg=leg, prompts=["long-please-hold"])
     story.hears(leg, story.lab.prompt("please-hold"), 0.3)
     since = last_sound(story.invited(leg))
     tones = {"caller": story.lab.tone(A), "callee": story.lab.tone(B)}
