@@ -24,12 +24,12 @@ class Store:
     def __init__(self) -> None:
         self.full = False
         self.units: list[Unit] = []
-        self.tried = 0
+        self.tries = asyncio.Semaphore(0)
         self.through = asyncio.Event()
         self.through.set()
 
     async def commit(self, unit: Unit) -> None:
-        self.tried += 1
+        self.tries.release()
         await self.through.wait()
         if self.full:
             raise NotSaved("the disk is full")
@@ -38,10 +38,10 @@ class Store:
     async def get(self, _call: str) -> Call | None:
         return None
 
-    async def until(self, tried: int) -> None:
+    async def tried(self) -> None:
+        """Wait for one more try."""
         async with asyncio.timeout(WITHIN_S):
-            while self.tried < tried:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await self.tries.acquire()
 
 
 @pytest.fixture
@@ -68,7 +68,8 @@ async def owned_anew(store: Store) -> tuple[Calls, Call]:
     calls, call, _ = standing(store)
     store.full = True
     calls.tell(call.id, answered(call))
-    await store.until(tried=2)
+    for _ in range(2):
+        await store.tried()
     calls.forget_node(NODE)
     calls.adopt(call)
     store.full = False
@@ -95,15 +96,15 @@ async def test_a_wish_that_waited_is_refused(store: Store) -> None:
     calls, call, _ = standing(store)
     store.through.clear()
     calls.tell(call.id, answered(call))
-    await store.until(tried=1)
+    await store.tried()
     wish = asyncio.create_task(calls.ask(call.id, ev.Cancel(call.requested_at + 200)))
-    await asyncio.sleep(0)
-    store.full = True
+    await asyncio.sleep(0)  # it lies in the inbox, behind a unit under way
     calls.forget_node(NODE)
     store.through.set()
     with pytest.raises(NotSaved):
         async with asyncio.timeout(WITHIN_S):
             await wish
+    assert len(store.units) == 1, "the one that was under way"
 
 
 async def test_a_unit_under_way_is_told_and_asks_nothing_more_of_the_pbx(store: Store) -> None:
@@ -112,7 +113,7 @@ async def test_a_unit_under_way_is_told_and_asks_nothing_more_of_the_pbx(store: 
     calls.watch(lambda _before, after, _facts: told.append(after))
     store.through.clear()
     calls.tell(call.id, answered(call))
-    await store.until(tried=1)
+    await store.tried()
     calls.forget_node(NODE)
     store.through.set()
     await calls.drain()

@@ -42,42 +42,33 @@ async def order(what: str, board: Board, desk: control.Control) -> "asyncio.Task
     return task
 
 
-@pytest.mark.parametrize(("what", "method"), [("answer", ANSWER), ("reject", REJECT)])
-async def test_a_phone_is_told_to_pick_up_once_it_has_said_that_it_rings(what: str, method: str) -> None:
+RINGS = ("SIP/2.0 180 Ringing", True, "1 INVITE")
+ANSWERS = ("SIP/2.0 200 OK", True, "1 INVITE")
+TOLD = (f"{ANSWER} sip:x SIP/2.0", False, f"1 {ANSWER}")  # what the lab told it is answered by no response
+
+
+@pytest.mark.parametrize(("what", "method", "before", "then"), [
+    ("answer", ANSWER, [], [RINGS]),
+    ("reject", REJECT, [], [RINGS]),
+    ("hang_up", HANG_UP, [RINGS, TOLD, ANSWERS], [("ACK sip:x SIP/2.0", False, "1 ACK")]),
+    ("reject", REJECT, [RINGS, ("UPDATE sip:x SIP/2.0", False, "2 UPDATE")], [("SIP/2.0 200 OK", True, "2 UPDATE")]),
+    ("reject", REJECT, [RINGS, ("INFO sip:x SIP/2.0", False, "2 INFO")], [("SIP/2.0 200 OK", True, "2 INFO")]),
+    ("hang_up", HANG_UP, [RINGS, ANSWERS, ("ACK sip:x SIP/2.0", False, "1 ACK"), ("INVITE sip:x SIP/2.0", False, "2 INVITE")],
+     [("SIP/2.0 200 OK", True, "2 INVITE"), ("ACK sip:x SIP/2.0", False, "2 ACK")]),
+])  # fmt: skip
+async def test_a_phone_is_told_nothing_between_a_message_and_its_answer(
+    what: str, method: str, before: list[tuple[str, bool, str]], then: list[tuple[str, bool, str]]
+) -> None:
     desk, board = control.Control(), Board()
+    for message in before:
+        board.note(*message)
     told = await order(what, board, desk)
-    assert board.told == []
-    board.note("SIP/2.0 180 Ringing", True)
+    for message in then:
+        assert board.told == []
+        board.note(*message)
     desk.changed()
     await told
     assert board.told == [(method, CALL)]
-
-
-async def test_a_phone_is_told_to_let_go_once_its_answer_is_acknowledged() -> None:
-    desk, board = control.Control(), Board()
-    board.note("SIP/2.0 180 Ringing", True)
-    board.note("SIP/2.0 200 OK", True)
-    told = await order("hang_up", board, desk)
-    assert board.told == []
-    board.note("ACK sip:x SIP/2.0", False, "1 ACK")
-    desk.changed()
-    await told
-    assert board.told == [(HANG_UP, CALL)]
-
-
-@pytest.mark.parametrize("method", ["UPDATE", "INFO", "INVITE"])
-async def test_a_phone_is_told_nothing_between_a_request_and_its_answer(method: str) -> None:
-    desk, board = control.Control(), Board()
-    board.note("SIP/2.0 180 Ringing", True)
-    board.note("LABANSWER sip:x SIP/2.0", False, "1 LABANSWER")  # what the lab told it is answered by no response
-    board.note(f"{method} sip:x SIP/2.0", False, f"2 {method}")
-    told = await order("reject", board, desk)
-    assert board.told == []
-    board.note("SIP/2.0 200 OK", True, f"2 {method}")
-    board.note("ACK sip:x SIP/2.0", False, "2 ACK")
-    desk.changed()
-    await told
-    assert board.told == [(REJECT, CALL)]
 
 
 async def test_a_phone_that_rings_is_told_to_let_go_at_once() -> None:
