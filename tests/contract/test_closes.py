@@ -7,6 +7,9 @@ from controller.core.verbs import Part, Play
 from tests.contract.node import Node, Talk
 from tests.lab.far_end import A, B, C, heard
 
+SAME_MOMENT_MS = 50
+"""Each leg writes its end down by itself, and the PBX may come to the near one's first."""
+
 
 def _never_held_again(node: Node, talk: Talk) -> bool:
     """The near leg said that it was held once, when it had answered."""
@@ -20,7 +23,7 @@ async def test_the_far_phone_hangs_up_and_the_pbx_lets_the_near_one_go(node: Nod
     near = await node.expect(ev.LegEnded, talk.near)
     assert (far.why, near.why) == ("remote", "platform")
     assert near.q850 == 16
-    assert near.at >= far.at
+    assert near.at > far.at - SAME_MOMENT_MS
     assert _never_held_again(node, talk)
     assert not [e for e in node.heard_of(talk.near, ev.VerbDone) if isinstance(e, ev.VerbDone) and e.verb == connect.id]
     assert (await talk.over(A))["ended_by"] == "pbx"

@@ -147,7 +147,7 @@ async def test_the_far_phone_hangs_up_while_it_hears_the_announcement(node: Node
     talk = node.talk()
     number = node.lab.number("hangup_early")
     await talk.hold(A)
-    connect = await talk.connect(number, announce=("connecting", "please-hold", "connecting", "please-hold"))
+    connect = await talk.connect(number, announce=("long-please-hold",))
     done = await node.expect(ev.VerbDone, talk.near, verb=connect.id)
     ended = await node.expect(ev.LegEnded, talk.far)
     assert (done.result, ended.why) == ("unanswered", "remote")
