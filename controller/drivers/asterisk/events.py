@@ -13,6 +13,8 @@ from controller.drivers.asterisk import ended
 from controller.drivers.asterisk.ami import Message
 
 RING, RINGING, UP = "4", "5", "6"
+HEARS = "hears"
+"""``PB_LINE`` of a leg that was not through with its notice and announcement when Dial put it into a bridge: it had hung up."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def _dial_state(message: Message, legs: Legs) -> list[ev.Event]:
 
 def _bridge_enter(message: Message, legs: Legs) -> list[ev.Event]:
     leg, bridge = leg_of(message), message.get("BridgeUniqueid", "")
-    if not leg:
+    if not leg or message.get("$PB_LINE") == HEARS:
         return []
     waiting = legs.bridge.pop(bridge, None)
     if waiting is None or waiting == leg:

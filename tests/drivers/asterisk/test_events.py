@@ -131,3 +131,12 @@ def test_the_second_into_a_bridge_joins_the_first() -> None:
     assert legs.peer == {LEG: other, other: LEG}
     assert events.parted(other, 5, legs) == [ev.LegsParted(5, LEG, other)]
     assert events.parted(LEG, 6, legs) == []
+
+
+def test_a_leg_that_hung_up_while_it_heard_its_announcement_has_talked_with_nobody() -> None:
+    legs = events.Legs()
+    enter = {"Event": "BridgeEnter", "BridgeUniqueid": "b1", "Timestamp": "1795180501.284000"}
+    far = {**enter, "Uniqueid": "x.1", "$PB_LEG": LEG[:-2] + "02", "$PB_LINE": "hears"}
+    near = {**enter, "Uniqueid": LEG, "$PB_LINE": ""}
+    assert [events.read(message, legs) for message in (far, near)] == [[], []]
+    assert (legs.peer, legs.talked) == ({}, {})
